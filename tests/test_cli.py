@@ -150,7 +150,7 @@ def test_search_in_context_and_with_trust(built, unifex, folder):
     assert 0 < answer["results"][0]["hits"][0]["chance"] <= 1
     assert unifex("search", query, "--gallery", "drawn", "--false-accept-rate", "100")[0] == 0
     code, _, err = unifex("search", query, "--gallery", "drawn", "--false-accept-rate", "101")
-    assert code == 1
+    assert code == 2
     assert "0.0001 to 100.0 %" in err
 
 

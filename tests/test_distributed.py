@@ -150,7 +150,7 @@ def test_a_gallery_trained_from_disk(gallery, capsys):
     assert main(["train", *where, "--save", "m", "--preset", "quick", "--from-disk", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["model"] == "m"
-    assert main(["train", *where, "--save", "n", "--preset", "quick", "--augmentations", "2", "--from-disk"]) == 2
+    assert main(["train", *where, "--save", "n", "--preset", "quick", "--augmentations", "2", "--from-disk"]) == 1
     assert "set views to 0" in capsys.readouterr().err
 
 

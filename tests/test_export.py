@@ -1,6 +1,7 @@
 """Exported files, run without this program, against the app's own embeddings on real photographs."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from tests.support import tiny_clip
+from tests.support.serving import ROOT
 from unifex.cli.main import main
 from unifex.core.preprocessing import Preprocessing
 from unifex.models.embedder import Embedder, ModelError
@@ -116,7 +118,8 @@ def test_what_cannot_be_exported_says_so(embedder, tmp_path):
 def test_a_full_disk_is_said_and_leaves_nothing(format, tmp_path):
     """In a process of its own: torch's own writing of a file ends it."""
     command = [sys.executable, "-m", "unifex", "export", "--format", format, "--out", "/dev/full"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, "the disk is full" in done.stderr) == (1, True), done
 
 

@@ -197,7 +197,7 @@ def test_any_bytes_for_exif_xmp_and_iptc_leave_the_picture_as_it_is(rubbish):
 def test_words_that_are_tags():
     given = ["a, b", "A", " c\n d ", "x" * 61, "", *map(str, range(99))]
     found = metadata.keywords(given)
-    assert found[:3] == ("a", "b", "c\ufffd d")
+    assert found[:3] == ("a", "b", "c d")
     assert len(found) == metadata.MOST_KEYWORDS < tags.MOST
     assert all(tags.parse(word) == (word,) for word in found)
 

@@ -300,9 +300,9 @@ def test_what_is_odd_in_it_costs_itself_alone(tmp_path):
     found, refused = read(laid(tmp_path / "lines", "metadata.jsonl", "\n".join(lines)))
     assert list(found) == ["a.png"]
     assert refused == {
-        "line 2": "line 2: no JSON object (Expecting value); write one a line",
-        "line 3": "line 3: no JSON object (but a list); write one a line",
-        "line 4": "line 4: no file_name in this line", "line 5": "line 5: no file_name in this line",
+        "line 2": "no JSON object (Expecting value); write one a line",
+        "line 3": "no JSON object (but a list); write one a line",
+        "line 4": "no file_name in this line", "line 5": "no file_name in this line",
         "gone.png": "line 6: file not found", "a.png": "line 7: listed twice; line 1 names it, too",
         "c.png": "line 8: split 'holdout' is none of train, query, index",
         "in/b.png": "line 9: the label has 300 characters, more than 200",
@@ -320,7 +320,7 @@ def test_what_is_odd_in_it_costs_itself_alone(tmp_path):
     samples = {"samples": [None, {"filepath": ["a"]}, {"filepath": "a.png", "tags": "no list", "x": {"_cls": []}}]}
     found, refused = read(laid(tmp_path / "samples", "samples.json", samples))
     assert (list(found), refused["samples[1]"]) == (
-        ["a.png"], "samples[1]: it has no filepath; export it with export_media=True",
+        ["a.png"], "it has no filepath; export it with export_media=True",
     )  # fmt: skip
 
 
