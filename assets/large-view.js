@@ -2,7 +2,7 @@
 // on to the next. `item` is what the list says of it, `told` what the server says (rendering/item.py, Told) a moment later.
 
 import makeAlike from './alike.js';
-import { answers } from './answering.js';
+import { afterAWhile, answers } from './answering.js';
 import makeBeside from './beside.js';
 import { nameOf, sentence } from './cards.js';
 import { fixed } from './item-list.js';
@@ -65,7 +65,7 @@ export default ({ props, watch }) => {
     place('match').textContent = alikeness && found + alikeness;
     for (const button of dialog.querySelectorAll('.acts .mark')) button.hidden = !isHit();
   };
-  const show = (wanted) => {
+  const show = (wanted, connected = navigator.onLine && !document.querySelector('#top[data-unanswered]')) => {
     regions?.leave();
     [item, told, pending] = [wanted, null, null];
     frame();
@@ -73,15 +73,20 @@ export default ({ props, watch }) => {
     picture.show();
     beside.draw(list, trail);
     alike.soon();
-    if (navigator.onLine) unifex.open([list.gallery, item.id]);
-    else {
-      view.words(say('What is known of it cannot be fetched: the server does not answer.'));
-      const again = () => {
-        view.words('');
-        show(wanted);
-      };
-      addEventListener('online', () => { if (item === wanted && dialog.open) again(); }, { once: true });
+    if (connected) unifex.open([list.gallery, item.id]);
+    else waitForServer(wanted);
+  };
+  // It is asked whether it answers until it does: what a browser takes for a connection may come before anything does.
+  const waitForServer = async (wanted) => {
+    const isWanted = () => item === wanted && dialog.open;
+    const lost = () => isWanted() && view.words(say('What is known of it cannot be fetched: the server does not answer.'));
+    while (!await answers(lost)) {
+      await afterAWhile();
+      if (!isWanted()) return;
     }
+    if (!isWanted()) return;
+    view.words('');
+    show(wanted, true);
   };
   // What was typed and not sent: it stays when what is known of the same item comes once more.
   const isTyped = (field) => ![field.defaultValue, field.dataset.sent].includes(field.value);

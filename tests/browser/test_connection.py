@@ -41,6 +41,12 @@ def disconnect(page: Page) -> None:
     page.context.set_offline(True)
 
 
+def reconnect(page: Page) -> None:
+    """And wait until something can be fetched, which is later than the browser says it."""
+    page.context.set_offline(False)
+    page.wait_for_function("() => fetch(location.pathname, { method: 'HEAD' }).then(() => true, () => false)")
+
+
 def searched(page: Page, url: str) -> None:
     page.goto(f"{url}#gallery={quote(DEMO_GALLERY)}&items=1")
     page.wait_for_selector("#header .ready")
@@ -192,7 +198,7 @@ def test_a_label_that_could_not_be_saved_stays_in_its_field_until_it_is(server, 
     expect(said).to_contain_text("Not marked: the server does not answer")
     page.locator("#detail").get_by_role("button", name="Leave it out").click()
     expect(said).to_contain_text("Not saved: the server does not answer")
-    page.context.set_offline(False)
+    reconnect(page)
     expect(label).to_have_value("typed in a lift")
     page.get_by_role("button", name="Save label").click()
     expect(page.locator("#detail .note.good")).to_contain_text("Label saved")
@@ -209,7 +215,11 @@ def test_who_goes_on_without_a_connection_keeps_the_view_and_is_told_of_the_item
     disconnect(page)
     page.keyboard.press("ArrowRight")
     expect(page.locator("#detail .said")).to_contain_text("cannot be fetched: the server does not answer")
-    page.context.set_offline(False)
+    page.route("**/*", lambda route: route.abort())  # nothing can be fetched yet when browsers say that they are online
+    with page.expect_request("**/answering.js"):
+        page.context.set_offline(False)
+    expect(page.locator("#detail .said")).to_contain_text("cannot be fetched: the server does not answer")
+    page.unroute("**/*")
     expect(page.locator("#detail [data-part=facts]:not([aria-busy])")).to_be_visible()
     expect(page.locator("#detail .said")).to_be_empty()
     assert page.evaluate("window.same")
@@ -224,7 +234,7 @@ def test_what_could_not_be_done_with_chosen_hits_leaves_them_chosen(server, page
     more.click()
     expect(page.locator(".toast")).to_have_text("The server does not answer; try it again.")
     expect(page.locator("#hits .card.chosen")).to_have_count(1)
-    page.context.set_offline(False)
+    reconnect(page)
     more.click()
     expect(page.locator("#hits .card.chosen")).to_have_count(0)
 
