@@ -175,7 +175,7 @@ def test_hits_that_could_not_be_found_are_asked_for_once_more(server, page):
     expect(page.locator("#search-status")).to_contain_text("No further hits")
     expect(more).to_have_text("Show more hits")
     moved.rename(server.indexes)
-    more.click()
+    more.dispatch_event("click")  # a pointer scrolls there first, which may ask for them, too
     expect(page.locator("#hits .card").nth(before)).to_be_attached()
 
 
