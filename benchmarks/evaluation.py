@@ -41,7 +41,7 @@ def main() -> None:
     noise = NOISE * l2_normalize(rng.standard_normal((count, arguments.dim), np.float32), arguments.dim)
     embeddings = l2_normalize(centres[labels] + noise, arguments.dim)
     columns = ItemTable(
-        1, np.arange(count), np.array([f"{row:064x}" for row in range(count)], "S64"),
+        1, np.arange(count), np.array([4 * f"{row:016x}" for row in range(count)], "S64"),
         CategoricalColumn.of([f"domain {label % DOMAINS}" for label in labels]), CategoricalColumn.of([""] * count),
         CategoricalColumn.of([str(label) for label in labels]),
     )  # fmt: skip

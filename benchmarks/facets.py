@@ -66,7 +66,7 @@ def drawn(count: int) -> Iterator[list[Embedded]]:
                     Labels(f"label {label[i]}", f"domain {label[i] % 8}", "index",
                            {"artist": f"artist {artist[i]}", "year": str(year[i]), "price": str(row / 1000)}),
                 ),
-                f"{row:064x}", features=features[i],
+                4 * f"{row:016x}", features=features[i],
             )
             for i, row in enumerate(rows)
         ]  # fmt: skip

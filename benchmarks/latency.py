@@ -81,7 +81,8 @@ def milliseconds(works: dict[str, Callable[[], object]], times: int) -> dict[str
 
 
 def fill(gallery: Gallery, seeds: np.ndarray, count: int, first: int = 0) -> Gallery:
-    """Commit ``count`` items, numbered from ``first``, whose features are the seeds with noise."""
+    """Commit ``count`` items, numbered from ``first``, whose features are the seeds with noise; by the first digits of
+    their hashes, as of real ones, they are pictures of their own."""
     rng = np.random.default_rng(first)
     with gallery.write() as writer:
         source = writer.begin_source("benchmark", keep=False)
@@ -90,7 +91,7 @@ def fill(gallery: Gallery, seeds: np.ndarray, count: int, first: int = 0) -> Gal
             noise = rng.standard_normal((len(rows), seeds.shape[1])).astype(np.float32)
             features = seeds[rng.integers(0, len(seeds), len(rows))] + NOISE * l2_normalize(noise, seeds.shape[1])
             batch = [
-                Embedded(Item(f"item:{row}", f"{row}.jpg", bytes), f"{row:064x}", features=feature)
+                Embedded(Item(f"item:{row}", f"{row}.jpg", bytes), 4 * f"{row:016x}", features=feature)
                 for row, feature in zip(rows, features)
             ]
             writer.commit(source, batch)

@@ -66,7 +66,7 @@ class Drawing(Worker):
         for at, (seed, features) in enumerate(zip(chosen, drawn)):
             row = shard.number * SHARD_ROWS + at
             item = Item(f"drawn:{row}", f"{row}.jpg", bytes, self.labels[seed])
-            yield Embedded(item, f"{row:064x}", features=features)
+            yield Embedded(item, 4 * f"{row:016x}", features=features)
 
 
 def challenge_model(folder: Path) -> Embedder:

@@ -59,7 +59,7 @@ def fill(gallery: Gallery, count: int) -> None:
                 image = row % IMAGES
                 new = {"features": features[image], "thumbnail": pictures[image]} if row < IMAGES else {}
                 item = Item(f"item:{row}", f"{row}.jpg", bytes, Labels(f"label {image}", f"domain {image % 8}"))
-                batch.append(Embedded(item, f"{image:064x}", 96, 96, 3000, **new))
+                batch.append(Embedded(item, 4 * f"{image:016x}", 96, 96, 3000, **new))
             writer.commit(source, batch)
         writer.finish_source(source)
 
