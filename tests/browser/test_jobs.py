@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import drop, go_to, settle, start_indexing, wait_for_share, wait_until_it_listens
+from tests.support.browsing import LATE_JS, drop, go_to, settle, start_indexing, wait_for_share, wait_until_it_listens
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import Server, serve
 from unifex.gallery.gallery import Gallery
@@ -73,6 +73,27 @@ def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, o
     third = open_page(server.url)  # what came of it is there for who comes later
     go_to(third, "Gallery")
     expect(third.locator("#index-outcome")).to_contain_text("added to 'watched'")
+
+
+def test_a_gallery_that_is_made_before_start_is_answered_is_chosen(server, open_page, tmp_path):
+    page, held, made = open_page(server.url), [], server.indexes / "at once"
+    page.add_init_script(LATE_JS)
+    page.reload()
+    page.wait_for_selector("#header .ready")
+    settle(page)
+    page.evaluate("late = 4000")
+    holding = [True]  # it hears of the job when that has ended
+    page.route("**/component_server/", lambda route: held.append(route) if holding else route.continue_())
+    start_indexing(page, write_folder(tmp_path / "few", views=1), "at once")
+    page.evaluate("unifexJobs.poll()")
+    while not (made.is_dir() and len(Gallery.open(made).snapshot())):
+        page.wait_for_timeout(500)
+    page.wait_for_timeout(500)
+    holding.clear()
+    for route in held:
+        route.continue_()
+    page.evaluate("late = 0")
+    expect(page.locator("#gallery-facts h3")).to_have_text("at once")
 
 
 def test_news_of_a_job_leave_the_gallery_that_was_chosen(server, open_page, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, settle, stand_still
+from tests.support.browsing import LATE_JS, PHONE, drop, first_hit, go_to, reload, settle, stand_still
 from tests.support.serving import Server, serve
 from unifex.data.demo import render
 
@@ -364,17 +364,6 @@ OVER_JS = """() => {
   column?.dispatchEvent(new DragEvent('dragover', { dataTransfer: new DataTransfer(), bubbles: true }));
   return column?.classList.contains('over');
 }"""  # pictures are taken from now on
-
-
-LATE_JS = """(() => {
-  const real = window.fetch;
-  window.fetch = async (asked, options) => {
-    const answer = await real(asked, options);
-    if (!(asked.url ?? String(asked)).includes('/queue/data')) return answer;
-    const transform = (chunk, out) => new Promise((done) => setTimeout(() => { out.enqueue(chunk); done(); }, 300));
-    return new Response(answer.body.pipeThrough(new TransformStream({ transform })), answer);
-  };
-})()"""
 
 
 def test_every_press_is_answered_though_answers_come_late(server, open_page):

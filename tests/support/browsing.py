@@ -101,6 +101,19 @@ def watch_calls(page: Page) -> None:
     page.add_init_script(WATCH_JS + REST_JS)
 
 
+# Every answer comes a while after it was given, of `late` milliseconds.
+LATE_JS = """(() => {
+  const real = window.fetch;
+  window.fetch = async (asked, options) => {
+    const answer = await real(asked, options);
+    if (!(asked.url ?? String(asked)).includes('/queue/data')) return answer;
+    const later = () => new Promise((done) => setTimeout(done, window.late ?? 300));
+    const transform = async (chunk, out) => { await later(); out.enqueue(chunk); };
+    return new Response(answer.body.pipeThrough(new TransformStream({ transform })), answer);
+  };
+})()"""
+
+
 CALLS_JS = """() => new Promise((done, fail) => setTimeout(() => requestAnimationFrame(() => (
   window.calls ? done([...window.calls]) : fail(new Error('nobody watches this page: WATCH_JS')))), 30))"""
 
