@@ -28,12 +28,11 @@ from unifex.core.json_text import parse_json
 
 SECONDS, BEAT_SECONDS = 20.0, 4.0  # for how long, and how often it is heard: proxies cut off what is still
 MOST = 2  # that wait, of one address: a browser has six connections to a server, and each of its tabs needs one
-UNHEARD_SECONDS = (
-    10.0  # upon the word that its question was taken a page opens a stream, on a slow network after a while
-)
+# Upon the word that its question was taken a page opens a stream, on a slow network after a while.
+UNHEARD_SECONDS = 10.0
 REMEMBERED = 10_000  # sessions of which something is known: those that went are forgotten
 _CLOSE = b'data: {"msg":"close_stream"'
-_BEAT: Message = {"type": "http.response.body", "body": b'data: {"msg":"heartbeat"}\n\n', "more_body": True}
+_BEAT = b'data: {"msg":"heartbeat"}\n\n'
 _ANSWERS, _QUESTIONS = "/gradio_api/queue/data", "/gradio_api/queue/join"
 _CALLS, _HEARING = "/gradio_api/component_server", "unifex.hearing"
 T = TypeVar("T")
@@ -147,7 +146,7 @@ class AnswerStreams:
                 )
                 left -= self.beat_seconds
                 if left > 0 and not done:
-                    await send(_BEAT)
+                    await send({"type": "http.response.body", "body": _BEAT, "more_body": True})
             if tasks[1].done():
                 _remember(self._broken, session, True)
             return asked.is_set() and not tasks[1].done()
