@@ -259,3 +259,16 @@ def test_a_page_goes_on_when_its_server_is_started_anew_and_keeps_words_that_are
         page.wait_for_function("!window.same")
         expect(words).to_have_value("striped shirt")
         expect(page.locator("#search-status")).to_contain_text("striped shirt")
+
+
+@pytest.mark.slow
+def test_whoever_comes_back_after_a_while_is_answered_however_many_pages_are_open(server, page, profiles):
+    pages = [page, profiles.open(server.url), profiles.open(server.url)]
+    for each in pages:
+        searched(each, server.url)
+    page.wait_for_timeout(25_000)  # their streams of answers have waited, and ended
+    for each in pages:
+        each.evaluate("window.same = true")
+        each.get_by_role("button", name="Clear", exact=True).click()
+        expect(each.locator("#hits .grid[data-kind=samples] .card").first).to_be_visible()
+        assert each.evaluate("window.same")
