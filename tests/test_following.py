@@ -77,7 +77,7 @@ def followers() -> int:
     return sum(thread.name == "unifex-follow" for thread in threading.enumerate())
 
 
-def within_30_seconds(holds: Callable[[], bool]) -> bool:
+def within_30_seconds(holds: Callable[[], object]) -> bool:
     return any(holds() or time.sleep(0.05) for _ in range(600))
 
 
