@@ -1,5 +1,6 @@
 // One facet of the filters' panel: its names with counts, to be ticked, or the two ends of its numbers or dates.
 
+import { renew } from './refocus.js';
 import { say, thousands } from './say.js';
 
 const REST_MS = 200;  // between two keys of somebody who types
@@ -42,16 +43,10 @@ export default (name, choose, limit, facetsWith) => {  // a fieldset; `show(face
     const what = made('span', { className: 'what', textContent: text, title: text });
     return made('li', {}, made('label', {}, box, what, made('span', { className: 'count' })));
   };
-  // Counts come while the next name is being pressed: a row that is taken out meanwhile, or moved, would lose the press.
-  const listRows = (shown) => {
+  const listRows = (shown) => {  // counts come while the next name is being pressed
     rows = new Map(shown.map(([text]) => [text, rows.get(text) ?? newRow(text)]));
-    const wanted = new Set(rows.values());
-    for (const node of [...list.children]) if (!wanted.has(node)) node.remove();
-    for (const [at, [text, count]] of shown.entries()) {
-      const node = rows.get(text);
-      node.querySelector('.count').textContent = thousands(count);
-      if (list.children[at] !== node) list.insertBefore(node, list.children[at] ?? null);
-    }
+    for (const [text, count] of shown) rows.get(text).querySelector('.count').textContent = thousands(count);
+    renew(list, [...rows.values()]);
   };
   const lookedUp = async (wanted) => {  // of very many names the most frequent are here, and the server knows the others
     const mine = turn += 1;

@@ -4,6 +4,7 @@
 // panel opens.
 
 import facetNode, { titleOf } from './facet.js';
+import { renew } from './refocus.js';
 import { say } from './say.js';
 
 const WAIT_MS = 250;  // after the last of several quick choices
@@ -125,16 +126,12 @@ export default ({ element, props, watch, trigger }) => {
     }
     known = facets;
     const there = new Map([...place('facets').children].map((node) => [node.dataset.facet, node]));
-    const focused = document.activeElement;
     const nodes = facets.filter((facet) => facet.names || view.chosen?.[facet.name] || view.between?.[facet.name]).map((facet) => {
       const node = there.get(facet.name) || facetNode(facet.name, choose, limit, facetsWith);
       node.show(facet, view);
       return node;
     });
-    if (nodes.some((node, at) => place('facets').children[at] !== node) || nodes.length !== there.size) {
-      place('facets').replaceChildren(...nodes);
-      if (nodes.some((node) => node.contains(focused))) focused.focus();
-    }
+    renew(place('facets'), nodes);
     place('told').textContent = nodes.length ? '' : say('There are no labels, folders or columns to filter by.');
     drawOrders();
   };

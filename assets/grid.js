@@ -47,7 +47,7 @@ export default ({ element, props, watch }) => {
     place('lead').textContent = data?.lead ?? '';
     place('lead').hidden = !data?.lead;
     const grid = place('grid');
-    grid.replaceChildren();
+    if (data?.kind !== 'hits') grid.replaceChildren();
     grid.removeAttribute('style');
     place('size').hidden = !data || !count();
     place('tall').removeAttribute('style');

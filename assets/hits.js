@@ -2,7 +2,7 @@
 // scrolls. `grid` is of grid.js: { element, place, data, put, drawn }; what is found stays in the order in which it was found.
 
 import { nameOf } from './cards.js';
-import refocusing from './refocus.js';
+import refocusing, { renew } from './refocus.js';
 import { plural, say, thousands } from './say.js';
 
 const COPY = 'near-copy';
@@ -12,6 +12,7 @@ export default (grid) => {
   let found = [], foundIn = '', asking = false, scrolled = false;  // foundIn: the gallery
   let question = '', fresh = 0;  // how many are of the answer that is shown: those behind them are of the one before
   let opened = new Map();  // id of a hit -> its near-copies
+  let nodes = new Map();  // all that is drawn of a hit -> its node
 
   const without = (items, others) => {
     const known = new Set(others.map(({ id }) => id));
@@ -63,23 +64,30 @@ export default (grid) => {
     node.append(card, button);
     return node;
   };
+  const nodeOf = (item, index) => {
+    const card = grid.put(item, index);
+    card.classList.toggle('near-copy', item.kind === COPY);
+    return withCopies(card, item);
+  };
   const draw = () => {
     const refocus = refocusing(element);
     const groups = arranged().map(([heading, items]) => (
       [heading, items.length, items.flatMap((item) => [item, ...(opened.get(item.id) || [])])]));
     grid.data.items = groups.flatMap(([, , items]) => items);
-    const nodes = [];
-    let index = 0;
+    const before = nodes, wanted = [];
+    nodes = new Map();
     for (const [heading, count, items] of groups) {
-      if (heading !== null) nodes.push(headingNode(heading, count));
+      if (heading !== null) wanted.push(headingNode(heading, count));
       for (const item of items) {
-        const card = grid.put(item, index);
-        card.classList.toggle('near-copy', item.kind === COPY);
-        nodes.push(withCopies(card, item));
-        index += 1;
+        const index = nodes.size, all = JSON.stringify([grid.data.gallery, opened.has(item.id), item]);
+        const key = nodes.has(all) ? `${all} ${index}` : all, there = before.get(key);
+        const node = there?.isConnected ? there : nodeOf(item, index);
+        (node.querySelector('.card') ?? node).dataset.index = index;
+        nodes.set(key, node);
+        wanted.push(node);
       }
     }
-    place('grid').replaceChildren(...nodes);
+    renew(place('grid'), wanted);
     grid.drawn();
     refocus();
     tell();

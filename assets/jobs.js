@@ -127,12 +127,12 @@ export default ({ element, server, trigger }) => {
   const asksForWords = () => new URLSearchParams(location.hash.slice(1)).get('words') ?? '';
   const isTyping = () => (document.querySelector('#search-words :is(textarea, input)')?.value ?? '').trim() !== asksForWords().trim();
   let known = {}, away = false, returned = false, pressed = 0;
-  const compare = ({ jobs, written, gallery }) => {
+  const compare = ({ jobs, written, gallery }, back) => {  // back: it was asked since somebody came back
     const own = pressed !== unifex.pressed || jobs.some(active) || known.gallery !== gallery;
     pressed = unifex.pressed;
     if (away) return;
     if (own && !returned) known = { gallery, written };
-    if (!returned || isTyping()) return;
+    if (!back || isTyping()) return;
     returned = false;
     if (known.gallery === gallery && known.written !== written) {
       unifex.scrolled = unifex.pressed;
@@ -181,14 +181,14 @@ export default ({ element, server, trigger }) => {
   let asked = false; // something was asked for since the last look: the panels tell Python, whatever they knew
   const saidByHeader = () => document.querySelector('#header .model')?.dataset.news;
   const loading = () => !saidByHeader() && performance.now() - begun < LOAD_MS;  // the page's own question is on its way
-  const take = (answer, asked) => {
+  const take = (answer, asked, back) => {
     // Told until the header says it: an event that comes while the page is still drawn may be lost.
     if (!loading() && saidByHeader() !== answer.news) trigger('input', {});
     for (const job of answer.jobs) {
       if (active(job)) wasActive.add(job.id);
       else if (wasActive.has(job.id) && !told.has(job.id) && !(inView(job.kind) && isOfShown(job))) tellEnded(job);
     }
-    compare(answer);
+    compare(answer, back);
     running = answer.jobs.filter((job) => active(job) && !inView(job.kind));
     list(box.querySelector('.active-jobs'), running);
     tell();
@@ -205,13 +205,13 @@ export default ({ element, server, trigger }) => {
     if (asking) { again = true; return; }
     asking = true;
     again = false;
-    const told = asked;
+    const told = asked, back = returned;
     asked = false;
     let wait = IDLE_MS, silent = false;
     try {
       const answer = await answerOf(server.jobs(shownGallery()), MOST_MS);
       if (isLost(answer) && !isUploading()) return beginAnew();
-      take(answer, told);
+      take(answer, told, back);
       if (!answer.ready || answer.jobs.some(active) || loading()) wait = BUSY_MS;
     } catch (error) {
       console.info('the server did not answer; it is asked again', error); // it may be starting anew

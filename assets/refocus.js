@@ -1,11 +1,19 @@
 // What is drawn anew keeps the keyboard: the same item's card, its opener of near-copies or its heading's button has it
-// again, wherever it stands now.
+// again, wherever it stands now. And what stays keeps a press that has begun, and what is being typed.
 
 const FORMS = {  // by what the element that had it knows of itself
   item: (value) => `.card[data-item="${value}"]`,
   of: (value) => `.copies[data-of="${value}"]`,
   name: (value) => `.only[data-name="${value}"]`,
   index: (value) => `.card[data-index="${value}"]`,  // where the item is gone
+};
+
+// `nodes` in `parent`, and nothing else: those that are there stay where they are, since one that is taken out, if only for
+// a moment, loses the press and the focus.
+export const renew = (parent, nodes) => {
+  const wanted = new Set(nodes);
+  for (const node of [...parent.children]) if (!wanted.has(node)) node.remove();
+  nodes.forEach((node, at) => { if (parent.children[at] !== node) parent.insertBefore(node, parent.children[at] ?? null); });
 };
 
 // Called before `element` is drawn; what it gives back is called afterwards.

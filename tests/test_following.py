@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import gradio as gr
 import pytest
@@ -25,7 +26,7 @@ from unifex.ui import following
 from unifex.ui.components.follow_switch import FollowSwitch
 from unifex.ui.components.gallery_sources import GallerySources
 from unifex.ui.components.item_removal import ItemRemoval
-from unifex.ui.context import AppContext
+from unifex.ui.context import CLOSE_SECONDS, AppContext
 from unifex.ui.tabs.gallery_tab import GalleryTab
 
 
@@ -55,11 +56,9 @@ class App:
 
     def says(self, text: str) -> str:
         """What it says last, once this is in it."""
-        for _ in range(600):
-            if text in (said := str(self.switch.show(self.name)[self.switch.said])):
-                return said
-            time.sleep(0.05)
-        raise AssertionError(f"{text!r} is not in {said!r}")
+        said = lambda: str(self.switch.show(self.name)[self.switch.said])  # noqa: E731
+        assert within_30_seconds(lambda: text in said()), f"{text!r} is not in {said()!r}"
+        return said()
 
     def close(self) -> None:
         self.context.close()
@@ -78,12 +77,12 @@ def followers() -> int:
     return sum(thread.name == "unifex-follow" for thread in threading.enumerate())
 
 
+def within_30_seconds(holds: Callable[[], object]) -> bool:
+    return any(holds() or time.sleep(0.05) for _ in range(600))
+
+
 def ended() -> bool:
-    for _ in range(100):
-        if not followers():
-            return True
-        time.sleep(0.05)
-    return False
+    return within_30_seconds(lambda: not followers())
 
 
 def paths(gallery: Gallery) -> set[str]:
@@ -127,7 +126,7 @@ def test_a_busy_gallery_is_waited_for_and_nothing_done_leaves_no_job(app, galler
     (folder / "notes.txt").write_text("no picture")
     (folder / "notes.txt").unlink()
     time.sleep(0.8)
-    assert app.context.jobs.of(app.context.owner) in (kept, [])
+    assert within_30_seconds(lambda: app.context.jobs.of(app.context.owner) in (kept, []))  # when what it did is over
     app.says("1 added, ")
 
 
@@ -196,16 +195,13 @@ def test_what_is_cancelled_goes_on_with_the_next_change_and_the_end_waits_for_no
         assert running(app) is not job
     began = time.monotonic()
     app.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < CLOSE_SECONDS
     assert ended()
 
 
 def running(app: App) -> Job:
-    for _ in range(200):
-        if app.context.jobs.active():
-            return app.context.jobs.of(app.context.owner)[-1]
-        time.sleep(0.05)
-    raise AssertionError("nothing runs")
+    assert within_30_seconds(app.context.jobs.active)
+    return app.context.jobs.of(app.context.owner)[-1]
 
 
 def test_what_ended_a_follower_is_over_when_things_are_looked_at_again(app, folder, gallery, monkeypatch):

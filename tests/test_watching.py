@@ -1,5 +1,6 @@
 """``index --watch`` follows a real folder, as a process; and when a folder is polled or waited for."""
 
+import contextlib
 import json
 import os
 import queue
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,6 +48,13 @@ class Follower:
             pass
         return line
 
+    @contextlib.contextmanager
+    def asleep(self) -> Iterator[None]:
+        """What is changed is one change to it, however long it takes."""
+        self.process.send_signal(signal.SIGSTOP)
+        yield
+        self.process.send_signal(signal.SIGCONT)
+
     def end(self) -> int:
         """What Ctrl+C makes of it: its exit code."""
         self.process.send_signal(signal.SIGINT)
@@ -66,12 +74,14 @@ def test_a_gallery_follows_its_folder_until_it_is_ended(folder, gallery, followe
     follower.says("following")
     pictures = sorted(folder.rglob("*.png"))
     half, whole = folder / "half.png", drawing.write_folder(tmp_path / "more", 13, 64)
-    half.write_bytes((picture := pictures[0].read_bytes())[: len(picture) // 2])
-    pictures[0].unlink()
-    renamed = pictures[1].rename(pictures[1].with_name("renamed.png"))
+    with follower.asleep():
+        half.write_bytes((picture := pictures[0].read_bytes())[: len(picture) // 2])
+        pictures[0].unlink()
+        renamed = pictures[1].rename(pictures[1].with_name("renamed.png"))
     assert follower.says("removed") == "1 moved, 1 removed, 1 refused"
-    shutil.copytree(whole, folder / "burst")
-    half.write_bytes(next(whole.rglob("*.png")).read_bytes() + b" ")
+    with follower.asleep():
+        shutil.copytree(whole, folder / "burst")
+        half.write_bytes(next(whole.rglob("*.png")).read_bytes() + b" ")
     assert follower.says("added") == f"{len(list(whole.rglob('*.png'))) + 1} added"
 
     away = folder.rename(tmp_path / "away")
@@ -158,12 +168,16 @@ def test_it_ends_when_it_is_told_to(tmp_path):
     (tmp_path / "a.png").touch()
     for polls in (False, True):
         stop = threading.Event()
-        threading.Timer(0.5, stop.set).start()
-        assert list(moments(tmp_path, tmp_path / "indexes", polls, QUICK, stop)) == [Moment.RESTED]
+        told = moments(tmp_path, tmp_path / "indexes", polls, QUICK, stop)
+        assert next(told) is Moment.RESTED
+        threading.Timer(0.3, stop.set).start()
+        assert not list(told)
     stop.clear()
     (tmp_path / "a.png").unlink()
+    told = moments(tmp_path, tmp_path / "indexes", True, QUICK, stop)
+    assert next(told) is Moment.UNREACHABLE
     threading.Timer(0.3, stop.set).start()
-    assert list(moments(tmp_path, tmp_path / "indexes", True, QUICK, stop)) == [Moment.UNREACHABLE]
+    assert not list(told)
 
 
 def test_what_is_no_folder_is_not_watched(tmp_path, folder, capsys):
@@ -201,19 +215,15 @@ def test_the_command_goes_on_after_a_restart(watch, folder):
     assert told[-3:-1] == ["1 removed"] * 2
 
 
-def test_the_command_waits_for_a_busy_gallery(watch, folder, gallery):
-    held = threading.Event()
-
-    def write() -> None:
-        with gallery.write():
-            held.set()
-            time.sleep(0.6)
+def test_the_command_waits_for_a_busy_gallery(watch, folder, gallery, monkeypatch):
+    writer = contextlib.ExitStack()
 
     def step() -> None:
         drawing.picture("signs/cross", 7).save(folder / "new.png")
-        threading.Thread(target=write).start()
-        held.wait(10)
+        writer.enter_context(gallery.write())
 
+    waited = iter([lambda: None, writer.close])  # it looks twice in vain
+    monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: next(waited)()))
     told = watch(step)
     assert told.count("it is waited for") == 1
     assert "\n1 added\n" in told

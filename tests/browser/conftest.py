@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from tests.support.browsing import ARGUMENTS, chromium_path, watch_calls
+from tests.support.browsing import ARGUMENTS, chromium_path, settle, watch_calls
 from tests.support.serving import what_servers_do
 
 
@@ -141,7 +141,8 @@ def profiles(browser: Browser) -> Profiles:
 
 @pytest.fixture
 def open_page(profiles: Profiles):
-    """Opens the app as somebody who was never there; afterwards nothing wrong may have happened on any of the pages.
+    """Opens the app as somebody who was never there, and waits until it rests; afterwards nothing wrong may have
+    happened on any of the pages.
 
     ``pictures_go``: the gallery that is shown goes while its pictures are asked for; ``link``: an address below the
     server's ``url``; ``elsewhere``: the address of another site that the test itself makes the page ask.
@@ -153,6 +154,7 @@ def open_page(profiles: Profiles):
         watch_calls(page)
         page.goto(link or url)
         page.wait_for_selector("#header .ready", timeout=90_000)
+        settle(page)
         return page
 
     yield open_it

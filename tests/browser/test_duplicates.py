@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, choose, first_hit, go_to
+from tests.support.browsing import PHONE, choose, first_hit, go_to, press_for_job, settle
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -39,8 +39,9 @@ def opened(page: Page, find: bool = True) -> Page:
     go_to(page, "Gallery")
     page.locator("#duplicates button").first.click()
     if find:
-        page.locator("#find-duplicates").click()
+        press_for_job(page, "#find-duplicates")
     expect(page.locator("#duplicate-groups .group-head")).to_have_count(3)
+    settle(page)
     return page
 
 
@@ -97,6 +98,7 @@ def test_by_keyboard_and_on_a_phone(server, open_page):
     small.focus()
     page.keyboard.press("k")
     expect(small.locator(".badge")).to_have_text("kept")
+    settle(page)
     cards.first.focus()
     page.keyboard.press("ArrowDown")
     assert page.locator(":focus").bounding_box()["y"] > cards.first.bounding_box()["y"]
@@ -110,6 +112,7 @@ def test_by_keyboard_and_on_a_phone(server, open_page):
     phone = opened(open_page(server.url, **PHONE), find=False)  # what was found is there
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
     phone.locator("#duplicate-groups .card .prefer").first.tap()
+    settle(phone)  # the groups are drawn anew
     phone.locator("#duplicate-groups [data-act=keep]").first.tap()
     expect(phone.locator("#duplicates-notice")).to_contain_text("left out of 'copied'")
     expect(phone.locator("#duplicate-groups .group-head")).to_have_count(2)

@@ -51,10 +51,21 @@ def hits(page: Page):
     return page.locator("#hits .grid[data-kind=hits] .card")
 
 
+def told(page: Page, name: str) -> list[str]:
+    """What the hits' cards say of themselves there."""
+    return hits(page).evaluate_all("(cards, name) => cards.map((card) => card.getAttribute(name))", name)
+
+
 def searched(page: Page) -> Page:
+    settle(page)  # what was filtered before draws the samples anew
     page.locator("#hits .grid[data-kind=samples] .card").first.click()
     expect(first_hit(page)).to_be_visible()
     return page
+
+
+def show_more(page: Page) -> None:
+    """A pointer scrolls there first, which may ask for them, too, and then the press for still more."""
+    page.get_by_role("button", name="Show more hits").dispatch_event("click")
 
 
 def name_of(page: Page, bar: str, facet: str, name: str):
@@ -110,6 +121,40 @@ def test_a_name_is_ticked_though_counts_come_while_it_is_pressed(server, open_pa
     expect(page.locator("#search-filters .chips li")).to_have_text(["Label: cross", "Label: disc", "Clear all"])
 
 
+def test_a_name_is_ticked_though_a_facet_goes_while_it_is_pressed(server, open_page):
+    page, held = searched(open_page(server.url)), []
+    page.locator("#search-filters .toggle").click()
+    artist = page.locator("#search-filters [data-facet='column artist']")
+    expect(artist).to_be_visible()
+    page.route("**/facets/**", lambda route: held.append(route))
+    with page.expect_request("**/facets/**"):
+        name_of(page, "#search-filters", "label", "cross").check()
+    another = name_of(page, "#search-filters", "label", "disc")
+    another.hover()
+    page.mouse.down()
+    answer = held[0].fetch().json()
+    held[0].fulfill(json={"facets": [facet for facet in answer["facets"] if facet["name"] != "column artist"]})
+    page.unroute("**/facets/**")
+    expect(artist).to_have_count(0)
+    page.mouse.up()
+    expect(another).to_be_checked()
+
+
+def test_a_hit_is_opened_though_further_ones_come_while_it_is_pressed(server, open_page):
+    page, held = searched(open_page(server.url)), []
+    settle(page)
+    page.route("**/queue/join**", lambda route: held.append(route))
+    with page.expect_request("**/queue/join**"):
+        show_more(page)
+    first_hit(page).hover()
+    page.mouse.down()
+    held[0].continue_()
+    page.unroute("**/queue/join**")
+    expect(hits(page)).to_have_count(120)
+    page.mouse.up()
+    expect(page.locator("#detail-card")).to_be_visible()
+
+
 def test_hits_that_are_on_their_way_come_as_the_page_says_meanwhile(server, open_page):
     page, held = open_page(server.url), []
 
@@ -134,7 +179,7 @@ def test_hits_are_sorted_grouped_and_followed_by_more(server, open_page):
     expect(page.locator("#hits .heard")).to_have_text("20 hits, more come as you scroll")
     sort, group = page.locator("#search-filters select"), page.locator("#search-filters .grouped input")
     settle(page)
-    found = [card.get_attribute("title") for card in hits(page).all()]
+    found = told(page, "title")
     sort.select_option("path")
     expect(first_hit(page)).not_to_have_attribute("title", found[0])
     group.check()
@@ -147,7 +192,7 @@ def test_hits_are_sorted_grouped_and_followed_by_more(server, open_page):
     expect(page.get_by_role("button", name="Only the label disc")).to_be_focused()
     page.locator("#search-filters .chips .clear").click()
     expect(page.locator("#search-status")).to_contain_text(f"among {ITEMS} items")
-    page.get_by_role("button", name="Show more hits").click()
+    show_more(page)
     expect(hits(page)).to_have_count(120)
     sort.focus()
     sort.select_option("-year")
@@ -155,11 +200,10 @@ def test_hits_are_sorted_grouped_and_followed_by_more(server, open_page):
     group.uncheck()
     sort.select_option("")
     expect(first_hit(page)).to_have_attribute("title", found[0])
-    assert [card.get_attribute("title") for card in hits(page).all()] == found
+    assert told(page, "title")[:20] == found
     first_hit(page).click(modifiers=["Control"])
     bar = page.locator("#hits .tools")
     expect(bar).to_be_in_viewport(ratio=1)
-    hits(page).last.scroll_into_view_if_needed()
     page.mouse.wheel(0, 4000)
     expect(hits(page)).to_have_count(120)
     expect(bar).to_be_in_viewport(ratio=1)
@@ -167,15 +211,17 @@ def test_hits_are_sorted_grouped_and_followed_by_more(server, open_page):
     page.mouse.wheel(0, 40_000)
     expect(hits(page)).to_have_count(ITEMS - 1)
     expect(page.locator("#hits .heard")).to_have_text(f"{ITEMS - 1} hits")
-    assert len({card.get_attribute("data-item") for card in hits(page).all()}) == ITEMS - 1
+    assert len(set(told(page, "data-item"))) == ITEMS - 1
 
 
 def test_who_tags_a_late_hit_stays_there(server, open_page):
     page = searched(open_page(server.url))
-    page.get_by_role("button", name="Show more hits").click()
+    show_more(page)
     expect(hits(page)).to_have_count(120)
     late = hits(page).nth(110)
     title = late.get_attribute("title")
+    late.scroll_into_view_if_needed()
+    stand_still(page)  # further ones may have come
     late.click(modifiers=["Control"])
     before = page.evaluate("scrollY")
     page.locator("#hits .tools").get_by_role("button", name="Tag").click()

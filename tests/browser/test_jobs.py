@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import LATE_JS, drop, go_to, settle, start_indexing, wait_for_share, wait_until_it_listens
+from tests.support.browsing import choose, drop, go_to, settle, start_indexing, wait_for_share, wait_until_it_listens
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import Server, serve
 from unifex.gallery.gallery import Gallery
@@ -75,38 +75,17 @@ def test_indexing_goes_on_through_reloads_and_any_tab_sees_and_ends_it(server, o
     expect(third.locator("#index-outcome")).to_contain_text("added to 'watched'")
 
 
-def test_a_gallery_that_is_made_before_start_is_answered_is_chosen(server, open_page, tmp_path):
-    page, held, made = open_page(server.url), [], server.indexes / "at once"
-    page.add_init_script(LATE_JS)
-    page.reload()
-    page.wait_for_selector("#header .ready")
-    settle(page)
-    page.evaluate("late = 4000")
-    holding = [True]  # it hears of the job when that has ended
-    page.route("**/component_server/", lambda route: held.append(route) if holding else route.continue_())
-    start_indexing(page, write_folder(tmp_path / "few", views=1), "at once")
-    page.evaluate("unifexJobs.poll()")
-    while not (made.is_dir() and len(Gallery.open(made).snapshot())):
-        page.wait_for_timeout(500)
-    page.wait_for_timeout(500)
-    holding.clear()
-    for route in held:
-        route.continue_()
-    page.evaluate("late = 0")
-    expect(page.locator("#gallery-facts h3")).to_have_text("at once")
-
-
 def test_news_of_a_job_leave_the_gallery_that_was_chosen(server, open_page, tmp_path):
     page, other = open_page(server.url), open_page(server.url)
     chosen = page.locator("#search-gallery input")
-    chosen.click()
-    page.get_by_role("option", name="elsewhere").click()
+    choose(page, "#search-gallery", "elsewhere")
     go_to(page, "Gallery")
     start_indexing(other, write_folder(tmp_path / "signs", views=2), "arrived")
     for each in (other, page):
         expect(each.locator("#index-outcome")).to_contain_text("added to 'arrived'", timeout=60_000)
     go_to(page, "Search")
     expect(chosen).to_have_value("elsewhere")
+    settle(page)
     chosen.click()
     expect(page.get_by_role("option", name="arrived")).to_be_visible()
 
@@ -180,8 +159,7 @@ def test_renamed_and_deleted_galleries_leave_no_name_behind(server, open_page, t
     page = open_page(server.url, pictures_go=True)
     start_indexing(page, write_folder(tmp_path / "small"), "small")
     expect(page.locator("#index-outcome")).to_contain_text("24 images added to 'small'")
-    page.locator("#manage-gallery input").click()
-    page.get_by_role("option", name="small", exact=True).click()
+    choose(page, "#manage-gallery", "small")
     expect(name_box(page)).to_have_value("small")  # chosen to add to
     page.get_by_role("button", name="Rename").first.click()
     settle(page)  # fields that have just appeared take their first value once more

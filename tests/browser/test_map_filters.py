@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, settle
+from tests.support.browsing import PHONE, drop, first_hit, go_to, settle, stand_still
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -32,6 +32,7 @@ def server(tmp_path_factory, embedder) -> Iterator[Server]:
 
 
 def lasso_all(page: Page) -> None:
+    stand_still(page)  # what is drawn meanwhile ends a lasso
     box = page.locator(".map-plot .nsewdrag").first.bounding_box()
     corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)]
     path = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in corners]
@@ -44,7 +45,7 @@ def lasso_all(page: Page) -> None:
 
 def ringed(page: Page, count: int) -> None:
     """Until so many items are ringed on the map."""
-    find = "document.querySelector('.map-plot').data.find(({ name }) => name === 'chosen')"
+    find = "document.querySelector('.map-plot')?.data?.find(({ name }) => name === 'chosen')"
     page.wait_for_function(f"(count) => {find}?.x.length === count", arg=count)
 
 
@@ -83,6 +84,8 @@ def test_map_and_grids_share_filters_and_what_is_chosen(server, open_page):
     go_to(page, "Gallery")
     ticked(page, "#gallery-filters", "disc")
     cards = page.locator("#pictures .card[data-item]")
+    expect(cards).to_have_count(VIEWS)
+    settle(page)
     for at in (0, 2):
         cards.nth(at).locator(".pick").click()
     page.locator("#pictures .further > summary").click()
@@ -104,6 +107,8 @@ def test_map_and_grids_share_filters_and_what_is_chosen(server, open_page):
     expect(chip).to_have_text("Label: cross")  # what was set last
     go_to(page, "Search")
     page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page)).to_be_visible()
+    settle(page)
     first_hit(page).click()
     page.locator("#detail").get_by_role("button", name="Show on the map").click()
     expect(page.locator("#map-chosen .chosen-head")).to_contain_text("1 item chosen")
@@ -192,6 +197,7 @@ def test_a_map_that_is_drawn_anew_is_looked_at_as_before(server, open_page):
     page = open_page(server.url)
     go_to(page, "Map")
     page.locator(".map[data-drawn]").wait_for()
+    settle(page)
     page.locator(".map-colour").select_option(label="label")
     page.locator(".map .modebar-btn[data-val=in]").first.click()
     lasso_all(page)

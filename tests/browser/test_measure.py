@@ -12,9 +12,21 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from tests.support.browsing import PHONE, choose, come_back, drop, first_hit, go_to, leave, settle
+from tests.support.browsing import (
+    PHONE,
+    choose,
+    come_back,
+    drop,
+    first_hit,
+    go_to,
+    leave,
+    open_all,
+    press_for_job,
+    settle,
+    stand_still,
+)
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -81,12 +93,8 @@ def changing(tmp_path, embedder) -> Server:
 
 def evaluate(page: Page) -> None:
     go_to(page, "Evaluate")
-    settle(page)  # the tab asks what the gallery can be compared with
-    page.locator("#evaluate-button").click()
-    settle(page)  # what an earlier evaluation found stands there until this one has come
-    expect(page.locator("#evaluate-progress .job")).to_have_count(0, timeout=60_000)
-    settle(page)
-    expect(page.locator("#domains-table")).to_be_visible(timeout=60_000)
+    press_for_job(page, "#evaluate-button")
+    expect(page.locator("#domains-table")).to_be_visible()
     expect(page.locator("#failed-queries .group-head").first).to_be_visible()
 
 
@@ -176,7 +184,8 @@ def test_open_a_failure_mend_it_and_score_again(server, open_page):
     page.keyboard.press("Escape")
     expect(page.locator("#detail-card")).to_be_hidden()
     page.get_by_role("tab", name="Label errors").click()
-    wrong = page.locator('#label-errors .card[title="signs/cross/0.png"]').first
+    wrong = page.locator('#label-errors .card.bad[title="signs/cross/0.png"]').first
+    expect(wrong).to_be_visible()
     error = page.locator("#label-errors .group-head").nth(
         page.locator("#label-errors .card.bad").evaluate_all("(cards, one) => cards.findIndex((c) => c.title === one)",
                                                               "signs/cross/0.png"))  # fmt: skip
@@ -243,6 +252,29 @@ def test_figures_of_before_a_change_say_so_when_their_tab_is_opened(changing, op
     expect(page.locator("#evaluation-stale")).to_contain_text("The gallery has changed since")
 
 
+def test_a_change_is_told_to_who_comes_back_while_the_page_is_asking(changing, open_page):
+    page, asking = open_page(changing.url), []
+    go_to(page, "Gallery")
+    expect(page.locator("#gallery-facts")).to_contain_text("Items17")
+    settle(page)
+
+    def hold(route: Route) -> None:
+        route.continue_() if asking else asking.append((route, route.fetch()))
+
+    page.route("**/component_server/**", hold)
+    leave(page)
+    with page.expect_request("**/component_server/**"):
+        page.evaluate("() => { unifexJobs.poll(); }")
+    while not asking:
+        page.wait_for_timeout(50)
+    with Gallery.open(changing.indexes / "drawn").write() as writer:  # another program
+        writer.remove([1])
+    come_back(page)
+    route, answer = asking[0]  # of before
+    route.fulfill(response=answer)
+    expect(page.locator("#gallery-facts")).to_contain_text("Items16")
+
+
 def test_leaving_many_items_out_asks_first(server, open_page):
     page = open_page(server.url)
     make_map(page)
@@ -262,26 +294,24 @@ def test_leaving_many_items_out_asks_first(server, open_page):
 def make_map(page: Page) -> None:
     go_to(page, "Map")
     settle(page)
-    if not page.locator(".map[data-drawn]").is_visible():
-        page.locator("#map-button").click()
-    expect(page.locator(".map[data-drawn='40']")).to_be_visible(timeout=120_000)
-    settle(page)
+    if page.locator("#map-frame").is_hidden():
+        press_for_job(page, "#map-button")
+    expect(page.locator(".map[data-drawn='40']")).to_be_visible()
+    stand_still(page)
 
 
 def test_a_second_map_stays_on_coming_back_to_the_page(changing, open_page):
     page = open_page(changing.url)
     go_to(page, "Map")
-    settle(page)
     choose(page, "#map-compare", "raw")
-    page.locator("#map-button").click()
+    press_for_job(page, "#map-button")
     slider = page.locator(".map-compare")
-    expect(slider).to_be_visible(timeout=120_000)
-    settle(page)
+    expect(slider).to_be_visible()
     leave(page)
     with Gallery.open(changing.indexes / "drawn").write() as writer:  # another program
         writer.tag([1], ["meanwhile"])
-    come_back(page)
-    page.wait_for_timeout(1000)
+    with page.expect_response("**/component_server/**"):
+        come_back(page)
     settle(page)
     expect(slider).to_be_visible()
     expect(page.locator("#map-compare input")).to_have_value("raw")
@@ -307,7 +337,7 @@ def lasso(page: Page, share: float = 0.5) -> int:
     return int(page.locator("#map-chosen .chosen-head strong").inner_text().split()[0])
 
 
-STAR_JS = "document.querySelector('.map-plot').data.find((trace) => trace.name === 'your query')?.x[0]"
+STAR_JS = "document.querySelector('.map-plot')?.data?.find((trace) => trace.name === 'your query')?.x[0]"
 
 
 def test_click_a_point_and_land_in_search_with_its_hits(server, open_page):
@@ -325,11 +355,12 @@ def test_click_a_point_and_land_in_search_with_its_hits(server, open_page):
     expect(page.locator("#search-status")).to_contain_text("among 40 items")
     go_to(page, "Map")  # the query is a star there
     page.wait_for_function(f"({STAR_JS}) !== undefined")
+    settle(page)
     star, address = page.evaluate(STAR_JS), page.evaluate("location.hash.slice(1)")
     page.evaluate("(address) => unifex.go(address)", re.sub("items=[0-9]+", f"items={40 if item < 20 else 1}", address))
     page.wait_for_function(f"({STAR_JS}) !== undefined && ({STAR_JS}) !== {star}")  # by a link, with the map in view
     page.locator(".map-colour").select_option(label="first hit")
-    page.wait_for_function("document.querySelector('.map-plot').data.some((trace) => /^right/.test(trace.name))")
+    page.wait_for_function("document.querySelector('.map-plot')?.data?.some((trace) => /^right/.test(trace.name))")
     page.locator(".map-colour").select_option(label="label")
     expect(page.locator(".map-plot .legendtext", has_text="onerror")).to_be_visible()
     assert page.evaluate("window.hacked") is None
@@ -344,11 +375,11 @@ def test_lasso_list_export_and_search_within(server, open_page):
     assert len(rows) == count
     page.locator("#search-within").click()
     expect(page.locator("#search-everywhere")).to_contain_text(f"Searching within {count} chosen items")
+    settle(page)
     page.locator("#hits .grid[data-kind=samples] .card").first.click()
     expect(page.locator("#hits .grid[data-kind=hits] .card").first).to_be_visible()
-    found = page.locator("#hits .grid[data-kind=hits] .card")
-    paths = {row["path"] for row in rows}
-    assert {card.get_attribute("title") for card in found.all()} <= paths
+    found = page.locator("#hits .grid[data-kind=hits] .card").evaluate_all("cards => cards.map(({ title }) => title)")
+    assert set(found) <= {row["path"] for row in rows}
     page.locator("#search-everywhere").click()
     expect(page.locator("#search-everywhere")).to_be_hidden()
 
@@ -411,8 +442,7 @@ def test_every_tab_with_its_results_passes_axe(server, open_page):
     go_to(page, "Gallery")
     drop(page, "#drop .drop", {"no image.png": b"x"})
     expect(page.locator("#index-outcome .note")).to_contain_text("No images found")
-    for head in page.locator("[role=tabpanel] button.label-wrap:visible").all():
-        head.click()
+    open_all(page)
     settle(page)  # fields that have just appeared take their first value once more
     page.locator("#remove-paths textarea").fill("signs/cross/0.png")
     page.locator("#remove-button-ask").click()
@@ -445,8 +475,7 @@ def test_every_tab_with_its_results_passes_axe(server, open_page):
     check("Map")
     go_to(page, "Train")
     expect(page.locator("#train-data .tiles")).to_be_visible()
-    for head in page.locator("[role=tabpanel] button.label-wrap:visible").all():
-        head.click()
+    open_all(page)
     check("Train")
 
 

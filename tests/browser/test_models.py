@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support import stub_hub, tiny_clip
-from tests.support.browsing import PHONE, drop, first_hit, go_to
+from tests.support.browsing import PHONE, drop, first_hit, go_to, settle
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
 from tests.support.public_trees import write as write_public
@@ -34,6 +34,7 @@ def server(tmp_path_factory, embedder):
 
 
 def pick(page, name: str) -> None:
+    settle(page)  # fields that have just appeared take their first value once more
     field = page.locator("#picked-model input")
     field.fill(name)
     field.press("Enter")
@@ -56,12 +57,14 @@ def test_fetch_a_backbone_index_with_it_and_search_with_words(server, open_page,
     go_to(page, "Search")
     words = page.locator("#search-words textarea, #search-words input")
     expect(words).to_be_visible()
+    settle(page)
     words.fill("a red disc <b>now</b>")
     words.press("Enter")
     status = page.locator("#search-status")
     expect(status).to_contain_text("20 hits for a red disc <b>now</b> among 24 items of worded", timeout=60_000)
     first_hit(page).click()
     page.get_by_role("button", name="Search with this one").click()
+    settle(page)
     expect(page.locator("#search-status")).to_contain_text("20 hits for a red disc")
     page.locator("#clear-button").click()
     expect(words).to_have_value("")

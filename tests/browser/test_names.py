@@ -44,8 +44,8 @@ WRONG_JS = """(place) => [...document.querySelectorAll(`${place} .card[data-item
 
 
 def wrong(page: Page, place: str) -> list[str]:
+    expect(page.locator(f"{place} .card[data-item]").nth(3)).to_be_attached()
     stand_still(page)
-    assert page.locator(f"{place} .card[data-item]").count() > 3
     return page.evaluate(WRONG_JS, place)
 
 

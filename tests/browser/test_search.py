@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, settle, stand_still
+from tests.support.browsing import PHONE, drop, first_hit, go_to, settle, slow_line, stand_still
 from tests.support.serving import Server, serve
 from unifex.data.demo import render
 
@@ -100,6 +100,7 @@ def test_each_way_to_give_an_image_searches_once(page):
     assert calls.take() == ["open"]
     page.locator("#query-image [aria-label='Remove Image']").click()
     expect(page.locator("#hits [data-kind=samples]")).to_be_visible()
+    settle(page)
     calls.take()
     page.evaluate(PASTE_JS, [base64.b64encode(render(*BUS)).decode(), "image/jpeg"])
     expect(first_hit(page)).to_contain_text("yellow bus")
@@ -234,12 +235,14 @@ def test_the_drop_zone_says_what_came_of_a_drop(page):
     page.evaluate(WORDS_JS, "#drop .drop")
     expect(state).to_contain_text("Nothing to upload there")
     files = {f"{number}.png": b"no image" for number in range(400)}
+    slow_line(page, 200)  # so that it is not over before it is stopped
     drop(page, "#drop .drop", files)
     expect(state).to_contain_text("Uploading")
     drop(page, "#drop .drop", {"late.png": b"x"})
     expect(state).to_contain_text("What you added meanwhile was not taken")
     page.get_by_role("button", name="Stop uploading").click()
     page.wait_for_function(STOPPED_JS)
+    slow_line(page)
     expect(page.locator("#index-message")).to_be_empty()
     page.evaluate("() => { XMLHttpRequest.prototype.send = function () { this.dispatchEvent(new Event('error')); }; }")
     drop(page, "#drop .drop", {"a.png": b"x"})
@@ -252,6 +255,7 @@ def test_the_phone_shows_hits_where_one_looks(server, open_page):
     expect(first_hit(page)).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     page.locator("#clear-button").click()
+    settle(page)
     words = page.locator("#search-words textarea, #search-words input")
     words.press_sequentially("school bus")
     words.press("Enter")

@@ -22,6 +22,7 @@ from unifex.models.embedder import Embedder
 pytestmark = pytest.mark.browser
 
 QUERY = encoded(picture("signs/cross", 90))
+THREE_EPOCHS_JS = "document.querySelector('#train-curves .curves').data?.every((trace) => trace.y.length === 3)"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def upload_labelled(page: Page, folder: Path) -> None:
     page.get_by_text("or upload labelled folders").click()
     wait_until_it_listens(page, "#train-drop .drop")
     page.locator("#train-drop input.folder").set_input_files(folder)
-    expect(field(page, "train-gallery")).to_have_value(folder.name, timeout=60_000)
+    expect(field(page, "train-gallery")).to_have_value(folder.name, timeout=120_000)
     expect(field(page, "train-name")).to_have_value(f"{folder.name}-neck")
 
 
@@ -82,15 +83,15 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     drop(page, "#query-image button", {"cross.png": QUERY})
     expect(first_hit(page)).to_contain_text("cross")
     expect(page.locator("#search-status")).to_contain_text("unifex-lite-4")
+    settle(page)
     before = scores(page)
 
     go_to(page, "Train")
     choose(page, "#train-preset", "Quick")
     page.locator("#train-button").click()
-    expect(page.locator("#before-after-table")).to_be_visible(timeout=60_000)
-    curves = page.locator("#train-curves .curves")
-    expect(curves.locator(".scatterlayer .trace")).to_have_count(3)
-    assert curves.evaluate("(plot) => plot.data.map((trace) => trace.y.length)") == [3, 3, 3]
+    expect(page.locator("#before-after-table")).to_be_visible(timeout=120_000)
+    expect(page.locator("#train-curves .scatterlayer .trace")).to_have_count(3)
+    page.wait_for_function(THREE_EPOCHS_JS)
     expect(page.locator("#train-outcome")).to_contain_text(re.compile("Use it|keep|Do not use it"))
     expect(page.locator("#before-after-table")).to_contain_text("figures-neck")
     with page.expect_download() as download:
@@ -100,7 +101,7 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     assert json.loads(archive.read("figures-neck/config.json"))["name"] == "figures-neck"
 
     choose(page, "#train-file", "ONNX, 64-d")
-    expect(page.locator("#train-file-notice")).to_contain_text("ONNX is ready to download", timeout=60_000)
+    expect(page.locator("#train-file-notice")).to_contain_text("ONNX is ready to download", timeout=120_000)
     with page.expect_download() as download:
         page.locator("#train-download").click()
     assert download.value.suggested_filename == "figures-neck.onnx"
@@ -110,6 +111,7 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     expect(page.locator("#train-notice")).to_contain_text("'figures': 28 items")
     go_to(page, "Search")
     expect(page.locator("#search-status")).to_contain_text("figures-neck")
+    settle(page)
     after = scores(page)
     assert after != before
     model = Embedder.load("figures-neck", models=server.indexes / "models")
@@ -123,6 +125,7 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     expect(page.locator("#train-notice")).to_contain_text("Searching with 'unifex-lite-4' now")
     go_to(page, "Search")
     expect(page.locator("#search-status")).to_contain_text("unifex-lite-4")
+    settle(page)
     assert scores(page) == before
 
 
@@ -142,7 +145,7 @@ def test_late_blocks_learn_from_an_uploaded_folder_and_a_gallery_of_its_own_has_
     expect(page.locator("#before-after-table")).to_contain_text("raw, deeper-neck")
     expect(page.locator("#train-use")).to_contain_text("Index anew with it")
     page.locator("#train-use").click()
-    expect(page.locator("#train-notice")).to_contain_text("'deeper (deeper-neck)': 28 items", timeout=60_000)
+    expect(page.locator("#train-notice")).to_contain_text("'deeper (deeper-neck)': 28 items", timeout=120_000)
     go_to(page, "Search")
     found = []
     for gallery in ("deeper", "deeper (deeper-neck)"):
@@ -167,8 +170,9 @@ def start_long_training(page: Page, name: str = "drawn-neck") -> None:
     field(page, "train-batch-size").fill("2")  # so that it takes minutes
     settle(page)
     expect(field(page, "train-epochs")).to_have_value("1000")
+    expect(field(page, "train-batch-size")).to_have_value("2")
     page.locator("#train-button").click()
-    expect(page.locator("#train-progress")).to_contain_text(re.compile(r"epoch ([3-9]|\d\d+) "), timeout=60_000)
+    expect(page.locator("#train-progress")).to_contain_text(re.compile(r"epoch ([3-9]|\d\d+) "), timeout=120_000)
 
 
 def test_it_goes_on_without_its_page_is_stopped_gone_on_with_and_kept_while_another_searches(server, open_page):
@@ -179,11 +183,11 @@ def test_it_goes_on_without_its_page_is_stopped_gone_on_with_and_kept_while_anot
     page.close()
     choose(other, "#search-gallery", "drawn")
     drop(other, "#query-image button", {"cross.png": QUERY})
-    expect(first_hit(other)).to_contain_text("cross", timeout=10_000)
+    expect(first_hit(other)).to_contain_text("cross")
     later = open_page(server.url)
     open_training(later, "drawn")
     panel = later.locator("#train-progress")
-    expect(panel).to_contain_text(re.compile(r"epoch ([4-9]|\d\d+) "), timeout=60_000)
+    expect(panel).to_contain_text(re.compile(r"epoch ([4-9]|\d\d+) "), timeout=120_000)
     expect(later.locator("#train-curves .scatterlayer .trace")).to_have_count(3)
     other.locator(".jobs-now").click()
     other.locator("#jobs .cancel").click()  # any page of the owner's
@@ -195,11 +199,11 @@ def test_it_goes_on_without_its_page_is_stopped_gone_on_with_and_kept_while_anot
     open_training(later, "drawn")
     expect(later.locator("#train-resume")).to_have_text("Go on with 'drawn-neck'")
     later.locator("#train-resume").click()
-    expect(panel).to_contain_text(re.compile(r"epoch ([4-9]|\d\d+)"), timeout=60_000)
+    expect(panel).to_contain_text(re.compile(r"epoch ([4-9]|\d\d+)"), timeout=120_000)
     panel.locator(".cancel").click()
     expect(later.locator("#train-finish")).to_be_visible()
     later.locator("#train-finish").click()
-    expect(later.locator("#before-after-table")).to_be_visible(timeout=60_000)
+    expect(later.locator("#before-after-table")).to_be_visible(timeout=120_000)
     assert (server.indexes / "models" / "drawn-neck" / "model.safetensors").is_file()
     expect(later.locator("#train-finish")).to_be_hidden()
 
@@ -219,14 +223,14 @@ def test_a_training_that_ends_while_another_gallery_is_chosen_is_told(server, op
     choose(page, "#train-gallery", "plain")
     page.locator("#train-progress .cancel").click()
     ended = page.locator("#jobs-list .ended")
-    expect(ended).to_have_count(1, timeout=60_000)
+    expect(ended).to_have_count(1, timeout=120_000)
     page.locator("#jobs .jobs-now").click()
     expect(ended).to_contain_text("Training 'told-neck'")
     ended.get_by_role("button", name="Show").click()
     expect(field(page, "train-gallery")).to_have_value("drawn")
     expect(page.locator("#train-status")).to_contain_text("Stopped")
     page.locator("#train-finish").click()  # what is left stopped is offered in every header
-    expect(page.locator("#before-after-table")).to_be_visible(timeout=60_000)
+    expect(page.locator("#before-after-table")).to_be_visible(timeout=120_000)
 
 
 def test_presets_set_their_fields_and_what_cannot_be_trained_says_why(server, open_page):
@@ -252,6 +256,7 @@ def test_presets_set_their_fields_and_what_cannot_be_trained_says_why(server, op
         expect(page.locator("#train-button")).to_be_visible()
         settle(page)  # what is typed while an answer is drawn may be lost
         field(page, box).fill(usual)
+        settle(page)
 
 
 def test_a_gallery_without_labels_says_what_it_needs(server, open_page):

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import go_to, settle, wait_until_it_listens
+from tests.support.browsing import go_to, settle, slow_line, wait_until_it_listens
 from tests.support.serving import Server, serve
 
 pytestmark = pytest.mark.browser
@@ -36,8 +36,7 @@ def large(tmp_path) -> Path:
 
 
 def begin(page: Page, zone: str, file: Path) -> None:
-    line = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": BYTES_A_SECOND}
-    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", line)
+    slow_line(page, upload=BYTES_A_SECOND)
     wait_until_it_listens(page, f"{zone} .drop")
     page.locator(f"{zone} input.files").set_input_files(file)
 
@@ -53,7 +52,9 @@ def leaving_asks(page: Page) -> list[str]:
     page.once("dialog", stay)
     page.close(run_before_unload=True)
     with contextlib.suppress(PlaywrightError):  # it is closed
-        page.wait_for_timeout(500)
+        for _ in range(600):
+            if not asked:
+                page.wait_for_timeout(50)
     return asked
 
 

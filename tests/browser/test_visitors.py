@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, reload, settle, upload
+from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, reload, settle, upload
 from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -40,13 +40,13 @@ def server(tmp_path_factory, embedder) -> Server:
         yield running
 
 
-def galleries(page: Page) -> list[str]:
-    """What the gallery menu of the Search tab offers."""
+def offers(page: Page, *galleries: str) -> None:
+    """Until the gallery menu of the Search tab offers these."""
     go_to(page, "Search")
+    settle(page)
     page.locator("#search-gallery input").click()
-    found = page.locator("#search-gallery [role=option]").all_inner_texts()
+    expect(page.locator("#search-gallery [role=option]")).to_contain_text(galleries)
     page.keyboard.press("Escape")
-    return [text.replace("✓", "").strip() for text in found]
 
 
 def test_each_has_a_workspace_that_the_other_never_sees_and_can_delete_it(server, open_page):
@@ -61,14 +61,12 @@ def test_each_has_a_workspace_that_the_other_never_sees_and_can_delete_it(server
     assert bert.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     reload(anna)
     anna.wait_for_selector("#header .ready")
-    settle(anna)
-    assert galleries(anna) == ["annas", "drawn"]
-    assert galleries(bert) == ["berts", "drawn"]
+    offers(anna, "annas", "drawn")
+    offers(bert, "berts", "drawn")
     drop(anna, "#query-image button", {"q.png": encoded(picture("signs/cross", 50))})
     expect(first_hit(anna)).to_be_visible()
-    shown = anna.locator("#query-image img")
-    expect(shown).to_be_visible()
-    assert shown.evaluate("(image) => image.naturalWidth") > 0
+    expect(anna.locator("#query-image img")).to_be_visible()
+    anna.wait_for_function("document.querySelector('#query-image img').naturalWidth > 0")
 
     go_to(anna, "Gallery")
     anna.locator("#delete-my-data-ask").click()
@@ -76,9 +74,8 @@ def test_each_has_a_workspace_that_the_other_never_sees_and_can_delete_it(server
     with anna.expect_navigation():
         anna.locator("#delete-my-data").click()
     anna.wait_for_selector("#header .ready")
-    settle(anna)
-    assert galleries(anna) == ["drawn"]
-    assert galleries(bert) == ["berts", "drawn"]
+    offers(anna, "drawn")
+    offers(bert, "berts", "drawn")
 
 
 @pytest.mark.slow
@@ -91,8 +88,7 @@ def test_a_visitor_trains_and_takes_the_model_home(server, open_page):
     }
     upload(page, "figures", files)
     go_to(page, "Train")
-    page.locator("#train-gallery input").click()
-    page.locator("#train-gallery [role=option]", has_text="figures").click()
+    choose(page, "#train-gallery", "figures")
     expect(page.locator("#train-name input, #train-name textarea")).to_have_value("figures-neck")
     page.locator("#train-button").click()
     expect(page.locator("#before-after-table")).to_be_visible(timeout=120_000)
@@ -114,8 +110,10 @@ def test_names_are_shown_and_never_run(server, open_page):
     expect(page.locator("#index-outcome .refused")).to_contain_text("<b onclick")
     go_to(page, "Search")
     expect(page.locator("#hits .card")).to_have_count(len(NAMES))
+    settle(page)
     page.locator("#hits .card").first.click()
     expect(first_hit(page)).to_be_visible()
+    settle(page)
     first_hit(page).click()
     expect(page.locator("#detail-card dl")).to_contain_text("Path")
     page.locator("#correct").get_by_text("Correct it").click()

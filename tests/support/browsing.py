@@ -61,20 +61,24 @@ def first_hit(page: Page):
 
 
 _LOOKS, _LOOKS_AT_A_JOB = 4, 40
+# What the page waits for, but the jobs, of which it asks again and again.
 WATCH_JS = r"""(() => {
   const real = window.fetch, answered = new Set(), told = /"msg":"process_completed","event_id":"(\w+)"/g;
   const calls = window.calls = new Set(), asked = window.asked = [];  // every question: when, and which handler
   let begun = 0;
+  Object.assign(window, { jobs: [], looks: 0 });  // as they were looked at last; how often because of a press
+  addEventListener('unifex-jobs', ({ detail: { jobs, asked } }) => {
+    Object.assign(window, { jobs, looks: window.looks + Boolean(asked) });
+  });
   const watched = () => new TransformStream({ transform(chunk, out) {
     for (const [, id] of new TextDecoder().decode(chunk).matchAll(told)) { answered.add(id); calls.delete(id); }
     out.enqueue(chunk);
   } });
   window.fetch = async (place, options) => {
-    const url = place.url ?? String(place), joins = url.includes('/queue/join'), mark = joins && `join ${begun += 1}`;
-    if (joins) {
-      calls.add(mark);
-      asked.push(`${Math.round(performance.now())} ${JSON.parse(options.body).fn_index}`);
-    }
+    const url = place.url ?? String(place), joins = url.includes('/queue/join');
+    const mark = `${url.split('/').at(-1).split('?')[0]} ${begun += 1}`;
+    if (!/"fn_name":"jobs"/.test(options?.body)) calls.add(mark);
+    if (joins) asked.push(`${Math.round(performance.now())} ${JSON.parse(options.body).fn_index}`);
     try {
       const answer = await real(place, options);
       if (url.includes('/queue/data')) return new Response(answer.body.pipeThrough(watched()), answer);
@@ -119,7 +123,8 @@ CALLS_JS = """() => new Promise((done, fail) => setTimeout(() => requestAnimatio
 
 
 def settle(page: Page) -> None:
-    """Wait until the page has every answer, and what it asked upon them: only then do fields keep what is typed.
+    """Wait until the page has every answer, and what it asked upon them: only then do fields keep what is typed, and
+    nothing that is pressed is drawn anew under the pointer.
 
     A call that goes on as long as what it tells of is not waited for: then nothing else may have come for a while.
     """
@@ -128,6 +133,16 @@ def settle(page: Page) -> None:
         calls = page.evaluate(CALLS_JS)
         alike = alike + 1 if before == calls else 0
         before = calls
+
+
+def press_for_job(page: Page, button: str) -> None:
+    """Press what asks for a job, and wait until none runs and what came of it is shown: what an earlier one found may
+    stand there until then."""
+    settle(page)
+    looks = page.evaluate("looks")
+    page.locator(button).click()
+    page.wait_for_function("(before) => looks > before && !jobs.some(unifexJobs.active)", arg=looks, timeout=120_000)
+    settle(page)
 
 
 STILL_JS = """() => new Promise((done) => {
@@ -152,6 +167,18 @@ def reload(page: Page) -> None:
     page.wait_for_selector("#hits .card", state="attached")
     settle(page)
     page.reload()
+
+
+def slow_line(page: Page, milliseconds: int = 0, upload: int = -1) -> None:
+    """From now on every request takes so long on its way, and so many bytes a second are sent."""
+    line = {"offline": False, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": upload}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", line)
+
+
+def open_all(page: Page) -> None:
+    """Every part of the tab that is closed, but what is in one of them: it appears, and is not meant."""
+    for head in page.locator("[role=tabpanel] button.label-wrap:visible").element_handles():
+        head.click()
 
 
 def go_to(page: Page, tab: str) -> None:

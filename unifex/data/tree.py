@@ -33,6 +33,7 @@ ARCHIVES = frozenset(".zip .tar .gz .tgz .7z .rar .bz2 .tbz2 .xz .txz .zst .lz .
 TABLES = frozenset((".csv", ".tsv"))
 LABEL_FILES = frozenset((".json", ".jsonl"))  # of other tools, which say what images are
 HEAD = 32  # bytes that tell what a file is
+MOST_ON_A_WAY = 4096  # folders, which is more than a path can name
 RAW = {
     ".dng": "Adobe DNG", ".nef": "Nikon NEF", ".nrw": "Nikon NRW", ".cr2": "Canon CR2", ".cr3": "Canon CR3",
     ".crw": "Canon CRW", ".arw": "Sony ARW", ".srf": "Sony SRF", ".sr2": "Sony SR2", ".orf": "Olympus ORF",
@@ -215,7 +216,7 @@ class Way:
 
     def __init__(self, exclude: Sequence[str], find: Callable[[str], Node | None] = lambda path: None):
         self.exclude, self._find = exclude, find
-        self._is_gallery = lru_cache(maxsize=1024)(self._has_gallery_files)
+        self._is_gallery = lru_cache(maxsize=MOST_ON_A_WAY)(self._has_gallery_files)
         self._folder = ""
         self._found: tuple[str, str] | None = None
 
