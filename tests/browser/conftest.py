@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from tests.support.browsing import ARGUMENTS, chromium_path, watch_calls
+from tests.support.browsing import ARGUMENTS, chromium_path, settle, watch_calls
 from tests.support.serving import what_servers_do
 
 
@@ -141,18 +141,31 @@ def profiles(browser: Browser) -> Profiles:
 
 @pytest.fixture
 def open_page(profiles: Profiles):
-    """Opens the app as somebody who was never there; afterwards nothing wrong may have happened on any of the pages.
+    """Opens the app as somebody who was never there, and waits until it rests; afterwards nothing wrong may have
+    happened on any of the pages.
 
     ``pictures_go``: the gallery that is shown goes while its pictures are asked for; ``link``: an address below the
     server's ``url``; ``elsewhere``: the address of another site that the test itself makes the page ask.
+    ``held``: what is asked of these addresses waits in this list; scripts that come by themselves when a page is quiet
+    are held from its beginning, or not at all.
     """
 
-    def open_it(url: str, pictures_go: bool = False, link: str = "", elsewhere: str = "", **options) -> Page:
+    def open_it(
+        url: str,
+        pictures_go: bool = False,
+        link: str = "",
+        elsewhere: str = "",
+        held: tuple[str, list[Route]] | None = None,
+        **options,
+    ) -> Page:
         page = profiles.open(url, **{"viewport": {"width": 1280, "height": 900}, **options})
         _watched.append(Watched(page, url, pictures_go, elsewhere))
         watch_calls(page)
+        if held:
+            page.route(held[0], held[1].append)
         page.goto(link or url)
         page.wait_for_selector("#header .ready", timeout=90_000)
+        settle(page)
         return page
 
     yield open_it

@@ -162,11 +162,10 @@ class GalleryTab:
         follow(pressed, self.show_forecast, tried, [self.message])
         begun = [self.suggested, self.begun, self.awaited]
         asked = [self.begun, *tried]
-        started = ask_for_job(self.start.click, self.begin, asked, self.message, say("Indexing cannot start"), *begun)
+        listen([self.start.click, self.resume.click], None, js=_BEGUN)
+        ask_for_job(self.start.click, self.begin, asked, self.message, say("Indexing cannot start"), *begun)
         chosen, not_resumed = [self.gallery], say("Nothing is resumed")
-        resumed = ask_for_job(self.resume.click, self.resume_chosen, chosen, self.message, not_resumed, self.awaited)
-        for going in (started, resumed):
-            follow(going, None, js=_BEGUN)
+        ask_for_job(self.resume.click, self.resume_chosen, chosen, self.message, not_resumed, self.awaited)
         shown = [self.outcome, self.awaited, *self.showing, *self.dropdowns, *self.visit.shown]
         told = [self.idle, self.awaited, self.view, *self.dropdowns]
         listen(self.panel.further.input, self.show_jobs, told, shown, js=_IDLE)
@@ -381,7 +380,7 @@ _FILL = """(told, name, path) => {
   const [named, typed, suits] = JSON.parse(told || '[null, null, ""]');
   return [name === named ? suits : name, path === typed ? '' : path];
 }"""
-# What a press went on with since an indexing was asked for stays as it is.
+# What a press went on with since an indexing was asked for stays as it is. Its answer may come after what came of it.
 _BEGUN = "() => { unifex.begun = unifex.pressed; }"
 _IDLE = "(_, ...told) => [String(unifex.begun === unifex.pressed), ...told]"
 _TRYING = to_say("Trying a few images for a forecast")
