@@ -162,7 +162,8 @@ def open_page(profiles: Profiles):
         _watched.append(Watched(page, url, pictures_go, elsewhere))
         watch_calls(page)
         if held:
-            page.route(held[0], held[1].append)
+            address, waiting = held
+            page.route(address, lambda route: waiting.append(route))
         page.goto(link or url)
         page.wait_for_selector("#header .ready", timeout=90_000)
         settle(page)

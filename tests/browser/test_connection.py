@@ -175,7 +175,7 @@ def test_hits_that_could_not_be_found_are_asked_for_once_more(server, page):
     searched(page, server.url)
     before, more = page.locator("#hits .card").count(), page.locator("#hits .more-hits")
     moved, looks = server.indexes.with_name("moved"), []
-    page.route(SERVER, looks.append)  # it would be told that the gallery is gone
+    page.route(SERVER, lambda route: looks.append(route))  # it would be told that the gallery is gone
     server.indexes.rename(moved)
     more.dispatch_event("click")  # a pointer scrolls there first, which may ask for them, too
     expect(page.locator("#search-status")).to_contain_text("No further hits")
