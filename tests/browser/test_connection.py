@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.support.browsing import come_back, first_hit, go_to, settle, watch_calls
+from tests.support.browsing import come_back, first_hit, go_to, settle, wait_until, watch_calls
 from tests.support.serving import Server, free_port, kill, serve
 from unifex.ui.context import DEMO_GALLERY
 
@@ -176,6 +176,8 @@ def test_hits_that_could_not_be_found_are_asked_for_once_more(server, page):
     before, more = page.locator("#hits .card").count(), page.locator("#hits .more-hits")
     moved, looks = server.indexes.with_name("moved"), []
     page.route(SERVER, lambda route: looks.append(route))  # it would be told that the gallery is gone
+    page.evaluate("unifexJobs.poll()")
+    wait_until(page, lambda: bool(looks))  # what it asked before was answered
     server.indexes.rename(moved)
     more.dispatch_event("click")  # a pointer scrolls there first, which may ask for them, too
     expect(page.locator("#search-status")).to_contain_text("No further hits")
@@ -183,9 +185,9 @@ def test_hits_that_could_not_be_found_are_asked_for_once_more(server, page):
     moved.rename(server.indexes)
     more.dispatch_event("click")
     expect(page.locator("#hits .card").nth(before)).to_be_attached()
-    page.unroute(SERVER)
     for look in looks:
         look.continue_()
+    page.unroute(SERVER)
 
 
 def test_a_label_that_could_not_be_saved_stays_in_its_field_until_it_is(server, page):
