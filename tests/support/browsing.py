@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -200,7 +201,7 @@ def wait_until(page: Page, holds: Callable[[], bool]) -> None:
     raise AssertionError("it did not come")
 
 
-def reload(page: Page, until: str = "load") -> None:
+def reload(page: Page, until: Literal["load", "commit"] = "load") -> None:
     """Reload a page that is at rest: Gradio reports a call that a reload cuts off as an error on the console.
 
     And wait until it answers again. ``until``: as Playwright has it, where pictures are held.
