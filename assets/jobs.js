@@ -134,7 +134,7 @@ export default ({ element, server, trigger }) => {
     if (own && !returned) known = { gallery, written };
     if (!back || isTyping()) return;
     returned = false;
-    if (known.gallery === gallery && known.written !== written) {
+    if (known.gallery !== gallery || known.written !== written) {  // or it was not looked at before they went
       unifex.scrolled = unifex.pressed;
       unifex.changed?.(written);
     }

@@ -83,8 +83,10 @@ export default ({ element, server }) => {
     }
   };
   const keep = (entries) => {
+    const kept = JSON.stringify(entries.slice(0, MOST));
+    if (kept === JSON.stringify(recent())) return;  // a list that is drawn anew loses the press that has begun
     try {
-      localStorage.setItem(KEPT, JSON.stringify(entries.slice(0, MOST)));
+      localStorage.setItem(KEPT, kept);
     } catch { /* a browser that keeps nothing */ }
     showRecent();
   };

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.support.browsing import ARGUMENTS, chromium_path, settle, watch_calls
@@ -146,12 +146,24 @@ def open_page(profiles: Profiles):
 
     ``pictures_go``: the gallery that is shown goes while its pictures are asked for; ``link``: an address below the
     server's ``url``; ``elsewhere``: the address of another site that the test itself makes the page ask.
+    ``held``: what is asked of these addresses waits in this list; scripts that come by themselves when a page is quiet
+    are held from its beginning, or not at all.
     """
 
-    def open_it(url: str, pictures_go: bool = False, link: str = "", elsewhere: str = "", **options) -> Page:
+    def open_it(
+        url: str,
+        pictures_go: bool = False,
+        link: str = "",
+        elsewhere: str = "",
+        held: tuple[str, list[Route]] | None = None,
+        **options,
+    ) -> Page:
         page = profiles.open(url, **{"viewport": {"width": 1280, "height": 900}, **options})
         _watched.append(Watched(page, url, pictures_go, elsewhere))
         watch_calls(page)
+        if held:
+            address, waiting = held
+            page.route(address, lambda route: waiting.append(route))
         page.goto(link or url)
         page.wait_for_selector("#header .ready", timeout=90_000)
         settle(page)

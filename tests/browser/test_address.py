@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, settle
+from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, reload, settle, wait_until, watch_calls
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -55,7 +55,7 @@ def test_back_forward_reload_and_a_link_show_what_was_on_screen(server, open_pag
     page.go_back()
     expect(page.locator("#query-image img")).to_have_count(0)
     expect(first_hit(page)).not_to_contain_text("cross")
-    assert page.url == item
+    expect(page).to_have_url(item)
     page.go_back()
     expect(samples(page).first).to_be_visible()
     held = []
@@ -63,8 +63,8 @@ def test_back_forward_reload_and_a_link_show_what_was_on_screen(server, open_pag
     page.route(uploads, lambda route: held.append(route) if route.request.method == "HEAD" else route.continue_())
     page.go_forward()
     page.go_forward()
+    wait_until(page, lambda: bool(held))
     settle(page)  # the first answers before it is known whether the upload of the second is there
-    assert held
     for route in held:
         route.continue_()
     page.unroute(uploads)
@@ -84,6 +84,7 @@ def test_back_forward_reload_and_a_link_show_what_was_on_screen(server, open_pag
     expect(other.locator(".status .queries img")).to_have_count(1)
     other = open_page(server.url, link=by_image)
     expect(other.locator("#address-notice")).to_contain_text("only whoever searched has")
+    settle(other)
     samples(other).first.click()
     expect(first_hit(other)).to_be_visible()
     expect(other.locator("#address-notice")).to_be_hidden()
@@ -110,6 +111,7 @@ def test_the_page_is_drawn_without_a_jump_and_the_first_hit_is_in_the_first_scre
     context = browser.new_context(color_scheme="dark", **PHONE)
     page = context.new_page()
     page.add_init_script(SHIFTS_JS)
+    watch_calls(page)
     page.route("**/assets/index-*.js", lambda route: late.append(route) if late is not None else route.continue_())
     late: list | None = []
     page.goto(server.url, wait_until="commit")
@@ -121,10 +123,12 @@ def test_the_page_is_drawn_without_a_jump_and_the_first_hit_is_in_the_first_scre
     expect(samples(page).first).to_be_visible()
     expect(page.locator("#first-paint")).to_have_count(0)
     assert page.evaluate("window.shifted") < 0.1
+    page.wait_for_selector("#header .ready")
+    settle(page)
     samples(page).first.click()
     expect(first_hit(page)).to_be_in_viewport(ratio=1)
     page.set_viewport_size({"width": 640, "height": 450})  # a desk at 200 %
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.wait_for_function("document.documentElement.scrollWidth <= window.innerWidth")
     context.close()
 
 
@@ -136,6 +140,7 @@ def test_searches_are_saved_opened_and_tell_what_is_new_and_the_last_ones_are_of
     page.get_by_role("button", name="Save search").click()
     expect(page.locator("#saved-notice")).to_contain_text("Saved as 'crosses'")
     expect(page.locator("#searches .saved .name")).to_have_text("crosses")
+    expect(page.locator("#searches .recent .open")).to_have_count(1)
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(samples(page).first).to_be_visible()
     source = server.indexes.parent / "pictures"
@@ -171,26 +176,31 @@ def test_recent_searches_that_read_alike_are_one_and_filters_are_told(server, op
     expect(page.locator("#search-status")).to_contain_text("re-ranked")  # as it was searched for last
 
 
-@pytest.fixture
-def two(tmp_path, embedder) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, embedder) -> Iterator[Server]:
     """A gallery that a page begins with, and another of a part of it."""
+    base = tmp_path_factory.mktemp("two")
     for name, labels in {"all": ("shapes", "signs"), "shapes": ("shapes",)}.items():
-        folder = write_folder(tmp_path / name, 6)
+        folder = write_folder(base / name, 6)
         for other in set(folder.iterdir()) - {folder / label for label in labels}:
             shutil.rmtree(other)
-        run_index(Gallery.create(tmp_path / "indexes" / name, embedder), folder)
-    with serve(tmp_path / "indexes") as running:
+        run_index(Gallery.create(base / "indexes" / name, embedder), folder)
+    with serve(base / "indexes") as running:
         yield running
 
 
-def shown_galleries(page: Page) -> list[str | None]:
-    """What the open tab's list of galleries and its filter bar are about."""
-    return page.evaluate(
-        """() => {
-          const shown = (selector) => [...document.querySelectorAll(selector)].find((node) => node.checkVisibility());
-          return [shown('[id$=-gallery] input').value, shown('.filters')?.dataset.gallery ?? null];
-        }"""
-    )
+SHOWN_JS = """() => {
+  const shown = (selector) => [...document.querySelectorAll(selector)].find((node) => node.checkVisibility());
+  return JSON.stringify([shown('[id$=-gallery] input')?.value, shown('.filters')?.dataset.gallery ?? null]);
+}"""
+
+
+def shows(page: Page, gallery: str, filtered: bool) -> None:
+    """The open tab's list of galleries and its filter bar, if it has one, are about it, and stay so."""
+    told = json.dumps([gallery, gallery if filtered else None], separators=(",", ":"))
+    page.wait_for_function(f"(told) => ({SHOWN_JS})() === told", arg=told)
+    settle(page)
+    assert page.evaluate(SHOWN_JS) == told
 
 
 @pytest.mark.parametrize("tab", ["search", "gallery", "evaluate", "map", "train"])
@@ -200,23 +210,21 @@ def test_an_address_opens_with_its_gallery_on_every_tab(two, open_page, tab):
     for _ in range(3):
         page = open_page(two.url, link=link)
         expect(page.locator(f"[role=tab][data-tab-id={tab}]")).to_have_attribute("aria-selected", "true")
-        settle(page)
-        assert shown_galleries(page) == ["shapes", "shapes" if filtered else None]
+        shows(page, "shapes", filtered)
     page.reload()
-    settle(page)
-    assert shown_galleries(page)[0] == "shapes"
+    page.wait_for_selector("#header .ready")
+    shows(page, "shapes", filtered)
     page.evaluate(f"unifex.go('{'' if tab == 'search' else f'tab={tab}&'}gallery=all')")
-    settle(page)
-    assert shown_galleries(page) == ["all", "all" if filtered else None]
+    shows(page, "all", filtered)
     page.go_back()
-    settle(page)
-    assert shown_galleries(page) == ["shapes", "shapes" if filtered else None]
+    shows(page, "shapes", filtered)
 
 
 def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):
     page = open_page(server.url)
     samples(page).first.click()
     expect(first_hit(page)).to_be_visible()
+    settle(page)
     page.locator("#search-filters .order select").select_option("label")
     page.locator("#search-filters .grouped input").check()
     expect(page).to_have_url(re.compile(r"#gallery=drawn&items=\d+&order=label&grouped=True$"))
@@ -226,11 +234,10 @@ def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):
     expect(page).to_have_url(re.compile(r"&words=a\+sign&order=label&grouped=True$"))
     page.go_back()
     expect(page).to_have_url(address)
-    settle(page)  # Gradio reports what a reload cuts off
-    page.reload()
-    settle(page)
+    reload(page)
     expect(page.locator("#search-filters .order select")).to_have_value("label")
     expect(page.locator("#search-filters .grouped input")).to_be_checked()
+    settle(page)
     page.locator("#search-filters .order select").select_option("")
     page.locator("#search-filters .grouped input").uncheck()
     expect(page).to_have_url(re.compile(r"#gallery=drawn&items=\d+$"))
@@ -243,13 +250,13 @@ def test_who_searches_a_gallery_that_another_tab_renames_is_told(two, open_page)
     choose(other, "#manage-gallery", "shapes")
     settle(other)
     other.get_by_role("button", name="Rename").first.click()
+    settle(other)  # fields that have just appeared take their first value once more
     other.locator("#new-name textarea, #new-name input").fill("figures")
     other.locator("#rename-button").click()
     expect(other.locator("#manage-notice")).to_contain_text("'shapes' is now 'figures'")
     page.get_by_role("button", name="Search", exact=True).click()
     expect(page.locator("#address-notice")).to_contain_text("There is no gallery 'shapes' any more")
-    settle(page)
-    assert shown_galleries(page) == ["all", "all"]
+    shows(page, "all", filtered=True)
     expect(page.locator("#search-answer")).not_to_contain_text("being made")
     expect(other.locator("#address-notice")).to_be_empty()  # who did it knows
 
@@ -288,6 +295,7 @@ def test_an_address_that_the_browser_does_not_copy_can_be_read(server, open_page
     within = ",".join(map(str, range(1, 25)))
     page = open_page(server.url, link=f"{server.url}#gallery=drawn&items=1&within={within}", **PHONE)
     expect(first_hit(page)).to_be_visible()
+    settle(page)
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
     page.locator("#search-status .copy-link").click()
     told = page.locator("#search-status .told")
@@ -301,8 +309,9 @@ def test_an_address_that_the_browser_does_not_copy_can_be_read(server, open_page
 def test_galleries_that_are_looked_at_on_another_tab_are_no_recent_searches(server, open_page, embedder):
     run_index(Gallery.create(server.indexes / "other", embedder), server.indexes.parent / "pictures" / "signs")
     page = open_page(server.url)
-    page.get_by_label("Words, alone or with an image").fill("a cross")
-    page.keyboard.press("Enter")
+    words = page.get_by_label("Words, alone or with an image")
+    words.fill("a cross")
+    words.press("Enter")
     recent = page.locator("#searches .recent .name")
     expect(recent).to_have_text(["\u201ca cross\u201d in drawn"])
     go_to(page, "Gallery")

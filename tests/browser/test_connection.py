@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.support.browsing import come_back, first_hit, go_to, settle, watch_calls
+from tests.support.browsing import come_back, first_hit, go_to, settle, wait_until, watch_calls
 from tests.support.serving import Server, free_port, kill, serve
 from unifex.ui.context import DEMO_GALLERY
 
@@ -51,6 +51,7 @@ def searched(page: Page, url: str) -> None:
     page.goto(f"{url}#gallery={quote(DEMO_GALLERY)}&items=1")
     page.wait_for_selector("#header .ready")
     expect(first_hit(page)).to_be_visible()
+    settle(page)
 
 
 def test_what_is_pressed_in_vain_works_when_the_connection_is_back(server, page):
@@ -73,7 +74,13 @@ def test_what_is_pressed_in_vain_works_when_the_connection_is_back(server, page)
     expect(page.get_by_text("The server does not answer; try it again.")).to_have_count(0)
 
 
+QUIET_JS = """((real) => {
+  window.setTimeout = (then, wait, ...given) => real(then, wait === 3000 ? 100 : wait, ...given);
+})(setTimeout)"""  # pages are quiet sooner
+
+
 def test_what_may_be_pressed_comes_while_nobody_does_anything(server, page):
+    page.add_init_script(QUIET_JS)
     searched(page, server.url)
     for name in NEEDED_LATER:
         page.wait_for_function(
@@ -85,9 +92,10 @@ def test_what_may_be_pressed_comes_while_nobody_does_anything(server, page):
 
 
 def test_nothing_comes_before_where_data_is_saved(server, page):
+    page.add_init_script(QUIET_JS)
     page.add_init_script("Object.defineProperty(navigator, 'connection', { value: { saveData: true } })")
     searched(page, server.url)
-    page.wait_for_timeout(4000)
+    page.wait_for_timeout(500)
     assert not page.evaluate("performance.getEntriesByType('resource').some((one) => one.name.endsWith('/acting.js'))")
 
 
@@ -116,7 +124,6 @@ def answer(page: Page, **answers) -> None:
 
 def test_what_the_server_was_asked_in_vain_is_not_taken_for_done(server, page):
     searched(page, server.url)
-    settle(page)
     news = page.locator("#header .model").get_attribute("data-news")
     jobs = {"jobs": [JOB], "news": news, "ready": True, "gallery": "", "written": ""}
     answer(page, jobs=jobs, interrupted=[CUT], saved=[SAVED], resume=None, cancel=None, change=None)
@@ -144,7 +151,6 @@ def test_what_the_server_was_asked_in_vain_is_not_taken_for_done(server, page):
 
 def test_a_server_that_hangs_is_seen_to(server, page):
     searched(page, server.url)
-    settle(page)
     held = []
     page.route(SERVER, lambda route: held.append(route))
     page.evaluate("(real => { window.setTimeout = (then, wait) => real(then, wait / 20); })(setTimeout)")
@@ -167,16 +173,21 @@ def test_what_did_not_come_comes_when_the_connection_is_back(server, page):
 
 def test_hits_that_could_not_be_found_are_asked_for_once_more(server, page):
     searched(page, server.url)
-    settle(page)
     before, more = page.locator("#hits .card").count(), page.locator("#hits .more-hits")
-    moved = server.indexes.with_name("moved")
+    moved, looks = server.indexes.with_name("moved"), []
+    page.route(SERVER, lambda route: looks.append(route))  # it would be told that the gallery is gone
+    page.evaluate("unifexJobs.poll()")
+    wait_until(page, lambda: bool(looks))  # what it asked before was answered
     server.indexes.rename(moved)
-    more.click()
+    more.dispatch_event("click")  # a pointer scrolls there first, which may ask for them, too
     expect(page.locator("#search-status")).to_contain_text("No further hits")
     expect(more).to_have_text("Show more hits")
     moved.rename(server.indexes)
-    more.dispatch_event("click")  # a pointer scrolls there first, which may ask for them, too
+    more.dispatch_event("click")
     expect(page.locator("#hits .card").nth(before)).to_be_attached()
+    for look in looks:
+        look.continue_()
+    page.unroute(SERVER)
 
 
 def test_a_label_that_could_not_be_saved_stays_in_its_field_until_it_is(server, page):
@@ -244,7 +255,6 @@ def test_a_page_goes_on_when_its_server_is_started_anew_and_keeps_words_that_are
     words = page.locator("#search-words :is(textarea, input)")
     with serve(indexes, "--port", port) as running:
         searched(page, running.url)
-        settle(page)
         page.evaluate("window.same = true")
         kill(running)  # at once, while its stream of answers is kept open
     with serve(indexes, "--port", port) as running:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.support.browsing import PHONE, first_hit, go_to, reload, settle
+from tests.support.browsing import PHONE, first_hit, go_to, place_of, reload, settle, stand_still, wait_until
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -40,6 +40,7 @@ def part(page: Page, name: str):
 def opened_hit(page: Page, at: int) -> None:
     page.locator("#hits .grid[data-kind=samples] .card").first.click()
     expect(first_hit(page)).to_be_visible()
+    settle(page)
     page.locator("#hits .card").nth(at).click()
     expect(part(page, "facts")).to_contain_text("pixels")
 
@@ -48,6 +49,7 @@ def pictures(page: Page):
     go_to(page, "Gallery")
     cards = page.locator("#pictures .card[data-item]")
     expect(cards.first).to_be_visible()
+    settle(page)
     return cards
 
 
@@ -57,7 +59,7 @@ def test_by_mouse(server, open_page):
     expect(part(page, "position")).to_have_text("3 of 20")
     expect(part(page, "match")).to_contain_text(re.compile(r"Hit 3: similarity 0\.\d\d"))
     expect(part(page, "beside").locator("img")).to_have_count(1)
-    stage = page.locator("#detail .stage").bounding_box()
+    stage = place_of(page.locator("#detail .stage"))
     part(page, "after").click()
     expect(part(page, "position")).to_have_text("4 of 20")
     path = page.locator("#hits .card").nth(3).get_attribute("title")
@@ -66,7 +68,7 @@ def test_by_mouse(server, open_page):
     expect(part(page, "beside")).to_be_hidden()
     part(page, "compare").click()
     expect(part(page, "strip").locator(".card")).to_have_count(16)
-    assert page.locator("#detail .stage").bounding_box() == stage  # nothing jumped
+    assert place_of(page.locator("#detail .stage")) == stage  # nothing jumped
     part(page, "strip").locator(".card").nth(1).click()
     expect(part(page, "position")).to_have_text("2 of 16 that look like it")
     expect(part(page, "match")).to_contain_text("Like the one before: similarity")
@@ -99,7 +101,7 @@ def drawn(page: Page):
 
 def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Across the open picture, in parts of it."""
-    area = page.locator("#detail .boxes").bounding_box()
+    area = place_of(page.locator("#detail .boxes"))
     places = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in (start, end)]
     page.mouse.move(*places[0])
     page.mouse.down()
@@ -135,7 +137,7 @@ def pictures_held(page: Page) -> Iterator[None]:
     """The page is loaded anew, and none of its pictures comes before the block is left."""
     held, stored = [], re.compile("/(thumb|picture)/")
     page.route(stored, lambda route: held.append(route))
-    reload(page)
+    reload(page, until="commit")  # a document is loaded when its pictures are
     yield
     for route in held:
         route.continue_()
@@ -190,7 +192,7 @@ def test_regions_are_drawn_and_searched_with_and_a_label_alone_is_left(server, o
     expect(one).to_be_focused()
     page.mouse.wheel(0, -300)  # closer: the region goes with what it is of
     expect(part(page, "pane")).to_have_class(re.compile("zoomed"))
-    area, image = page.locator("#detail .boxes").bounding_box(), part(page, "image").bounding_box()
+    area, image = place_of(page.locator("#detail .boxes")), place_of(part(page, "image"))
     assert abs(area["height"] - image["height"]) < 2
     assert abs(area["y"] - image["y"]) < 2
     page.keyboard.press("0")
@@ -220,7 +222,9 @@ def test_regions_are_drawn_and_searched_with_and_a_label_alone_is_left(server, o
     expect(drawn(page)).to_have_attribute("aria-label", re.compile("left 26 %, top 25 %, width 50 %, height 51 %"))
     page.keyboard.press("Enter")
     expect(page.locator("#search-query .boxes .box")).to_have_attribute("aria-label", re.compile("left 26 %"))
-    expect(first_hit(page)).to_be_visible()
+    settle(page)
+    page.locator("#hits .card").nth(19).scroll_into_view_if_needed()
+    settle(page)  # more come as one scrolls
     page.locator("#hits .card").nth(19).click()
     label = page.locator("#detail h2").inner_text()
     part(page, "facts").get_by_role("button", name="Only this label").click()
@@ -319,8 +323,8 @@ def test_what_is_left_out_while_one_goes_on_comes_back_where_it_was(server, open
 
 
 def test_what_is_pressed_before_its_script_is_there_is_of_the_item_that_was_open(server, open_page):
-    page, held = open_page(server.url), []
-    page.route("**/correcting.js", lambda route: held.append(route))
+    held: list[Route] = []
+    page = open_page(server.url, held=("**/correcting.js", held))
     cards = pictures(page)
     paths = [cards.nth(at).get_attribute("title") for at in range(4)]
     cards.nth(1).click()
@@ -336,16 +340,17 @@ def test_what_is_pressed_before_its_script_is_there_is_of_the_item_that_was_open
     for route in held:
         route.continue_()
     expect(part(page, "said")).to_contain_text(f"Left out of the gallery: {paths[2]}")
-    settle(page)
     gallery = Gallery.open(server.indexes / "drawn")
-    assert {(said.path, said.label) for said in gallery.corrections()} >= {(paths[1], "of the second")}
+    said = (paths[1], "of the second")
+    wait_until(page, lambda: said in [(correction.path, correction.label) for correction in gallery.corrections()])
+    settle(page)
     with gallery.write() as writer:
         writer.undo(gallery.corrections())
 
 
 def test_what_is_pressed_is_opened_though_its_card_shows_another_by_then(server, open_page):
-    page, held = open_page(server.url), []
-    page.route("**/large-view.js", lambda route: held.append(route))
+    held: list[Route] = []
+    page = open_page(server.url, held=("**/large-view.js", held))
     card = pictures(page).first
     path = card.get_attribute("title")
     card.click()
@@ -380,6 +385,7 @@ def test_by_keyboard(server, open_page):
     expect(part(page, "image")).to_have_js_property("naturalWidth", 3200)
     page.keyboard.press("+")
     page.keyboard.press("Shift+ArrowRight")
+    settle(page)
     assert len(asked) == 1
     assert "scale" in part(page, "image").get_attribute("style")
     page.keyboard.press("0")
@@ -403,6 +409,8 @@ def finger(page: Page, *steps: list[tuple[float, float]]) -> None:
 def test_on_a_phone(server, open_page):
     page = open_page(server.url, **PHONE)
     page.locator("#hits .grid[data-kind=samples] .card").first.tap()
+    expect(first_hit(page)).to_be_visible()
+    stand_still(page)  # a phone goes to the hits when they come
     first_hit(page).tap()
     expect(part(page, "position")).to_have_text("1 of 20")
     expect(page.locator("#search-with-this")).to_be_in_viewport()
@@ -417,13 +425,13 @@ def test_on_a_phone(server, open_page):
     expect(part(page, "position")).to_have_text("1 of 20")
     part(page, "compare").click()  # a tap may end what the last swipe has set in motion
     expect(part(page, "beside")).to_be_visible()
-    query, item = part(page, "beside").bounding_box(), part(page, "pane").bounding_box()
+    query, item = place_of(part(page, "beside")), place_of(part(page, "pane"))
     assert query["y"] + query["height"] <= item["y"]
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     part(page, "strip").locator(".card").first.tap()
     expect(part(page, "position")).to_contain_text("1 of 16")
     part(page, "region").tap()
-    place = page.locator("#detail .boxes").bounding_box()
+    place = place_of(page.locator("#detail .boxes"))
     x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
     finger(page, [(x - 40, y - 40)], [(x, y + 10)], [(x + 60, y + 60)])  # neither scrolled nor swiped
     expect(part(page, "with")).to_be_enabled()
@@ -443,7 +451,8 @@ def test_an_item_or_its_file_that_is_gone(tmp_path, embedder, open_page):
         cards = pictures(page)
         paths = [cards.nth(at).get_attribute("title") for at in range(3)]
         (folder / paths[0]).unlink()
-        cards.nth(0).click()
+        with page.expect_response("**/ids/**"):  # what it goes on to is known from now on
+            cards.nth(0).click()
         expect(part(page, "facts")).to_contain_text("Only the thumbnail is left")
         expect(part(page, "facts")).to_contain_text(paths[0])
         with gallery.write() as writer:
@@ -478,6 +487,7 @@ def test_who_corrects_one_after_the_other_sees_each_once(server, open_page, orde
     settle(page)
     expected = page.evaluate(LISTED_JS)
     expect(cards.first).to_have_attribute("title", expected[0])
+    settle(page)
     cards.first.click()
     expect(part(page, "facts")).to_contain_text(expected[0])
     page.locator("#correct summary").click()

@@ -14,16 +14,22 @@ from playwright.sync_api import expect
 
 from tests.support.browsing import (
     PHONE,
+    before_any_answer,
+    choose,
     drop,
     first_hit,
     go_to,
     reload,
     settle,
+    stand_still,
+    start_indexing,
     wait_for_share,
+    wait_until,
     wait_until_it_listens,
 )
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.serving import Server, serve
+from unifex.gallery.gallery import Gallery
 
 pytestmark = pytest.mark.browser
 HEARD_JS = """() => {
@@ -173,21 +179,14 @@ def test_upload_a_folder_watch_cancel_resume_and_search(server, open_page, tmp_p
 def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
     folder = write_folder(tmp_path / "small")
     page = open_page(server.url, pictures_go=True)
-    go_to(page, "Gallery")
-    page.locator("#source-path input, #source-path textarea").fill(str(folder))
-    page.locator("#gallery-name input, #gallery-name textarea").fill("small")
-    page.locator("#start-button").click()
+    start_indexing(page, folder, "small")
     expect(page.locator("#index-outcome")).to_contain_text("24 images added")
     expect(page.locator("#gallery-facts h3")).to_have_text("small")
     reload(page)
-    page.wait_for_selector("#header .ready")
     go_to(page, "Search")
-    page.locator("#search-gallery input").click()
-    expect(page.get_by_role("option", name="small")).to_be_visible()
-    page.get_by_role("option", name="small").click()
+    choose(page, "#search-gallery", "small")
     go_to(page, "Gallery")
-    page.locator("#manage-gallery input").click()
-    page.get_by_role("option", name="small").click()
+    choose(page, "#manage-gallery", "small")
     expect(page.locator("#gallery-facts h3")).to_have_text("small")
     page.get_by_role("button", name="Remove items").click()
     settle(page)
@@ -222,13 +221,11 @@ def test_names_with_markup_are_text(server, open_page, tmp_path):
         (folder / label / f"{view}.png").write_bytes(encoded(picture("shapes/disc", view)))
     (folder / "<img src=x onerror=document.title='owned'>.txt").write_text("x")
     page = open_page(server.url)
-    go_to(page, "Gallery")
-    page.locator("#source-path input, #source-path textarea").fill(str(folder))
-    page.locator("#gallery-name input, #gallery-name textarea").fill("evil")
-    page.locator("#start-button").click()
+    start_indexing(page, folder, "evil")
     expect(page.locator("#index-outcome")).to_contain_text("3 images added")
     go_to(page, "Search")
     expect(page.locator("#hits .grid[data-kind=samples] .card")).to_have_count(3)  # of this gallery, not of the last
+    settle(page)
     page.locator("#hits .grid[data-kind=samples] .card").first.click()
     expect(first_hit(page).locator(".name")).to_have_attribute("title", label)
     first_hit(page).click()
@@ -236,9 +233,27 @@ def test_names_with_markup_are_text(server, open_page, tmp_path):
     assert page.title() == "UniFEx"
 
 
+def test_a_gallery_that_was_made_before_its_press_was_answered_is_searched(server, open_page, tmp_path):
+    """The page looks at jobs by itself, too."""
+    made, page = server.indexes / "at once", open_page(server.url)
+    go_to(page, "Gallery")
+    settle(page)
+    page.locator("#source-path input, #source-path textarea").fill(str(write_folder(tmp_path / "pictures", views=1)))
+    page.locator("#gallery-name input, #gallery-name textarea").fill(made.name)
+    with before_any_answer(page):
+        page.locator("#start-button").click()
+        wait_until(page, lambda: made.is_dir() and len(Gallery.open(made)) == 4)
+        with page.expect_request(lambda asked: re.search(r'"data":\["(true|false)"', asked.post_data or "")):
+            page.evaluate("unifexJobs.poll()")
+    expect(page.locator("#index-outcome")).to_contain_text("4 images added")
+    go_to(page, "Search")
+    expect(page.locator("#search-gallery input")).to_have_value(made.name)
+
+
 def test_a_source_that_cannot_be_used(server, open_page):
     page = open_page(server.url)
     go_to(page, "Gallery")
+    settle(page)  # fields that have just appeared take their first value once more
     for path, said in (("/nowhere/at/all", "does not exist"), ("", "nothing to add yet")):
         page.locator("#source-path input, #source-path textarea").fill(path)
         page.locator("#start-button").click()
@@ -251,6 +266,7 @@ def test_phone(server, open_page):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     page.locator("#hits .card").first.tap()
     expect(first_hit(page)).to_be_visible()
+    stand_still(page)  # a phone goes to the hits when they come
     first_hit(page).tap()
     expect(page.locator("#search-with-this")).to_be_in_viewport()
     page.locator("#close-detail").tap()
@@ -265,7 +281,6 @@ def test_theme_can_be_switched_and_is_remembered(server, open_page):
     page.locator(".theme").click()
     assert page.evaluate("document.body.classList.contains('dark')")
     reload(page)
-    page.wait_for_selector("#header .ready")
     assert page.evaluate("document.body.classList.contains('dark')")
 
 
@@ -277,7 +292,6 @@ def test_a_browser_that_denies_its_storage_shows_a_page_that_works(server, open_
     page = open_page(server.url, color_scheme="light")
     page.add_init_script(DENY_JS)
     reload(page)
-    page.wait_for_selector("#header .ready")
     page.locator("#hits .grid[data-kind=samples] .card").first.click()
     expect(first_hit(page)).to_be_visible()
     page.locator(".theme").click()
@@ -296,6 +310,7 @@ def test_a_read_only_server_offers_nothing_to_change(open_page, gallery, tmp_pat
             expect(page.locator(f"#{button}-button")).to_be_hidden()
         expect(page.locator("#visit")).to_be_hidden()
         go_to(page, "Search")
+        settle(page)
         first_hit(page).locator(".pick").click()
         page.locator("#hits .tools .further > summary").click()
         page.locator("#hits .tools .formats > summary").click()

@@ -12,7 +12,19 @@ import pytest
 from PIL import ExifTags, Image
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.support.browsing import LATE_JS, PHONE, drop, first_hit, go_to, reload, settle, stand_still
+from tests.support.browsing import (
+    PHONE,
+    answer_late,
+    before_any_answer,
+    drop,
+    first_hit,
+    go_to,
+    place_of,
+    reload,
+    settle,
+    stand_still,
+    wait_until,
+)
 from tests.support.serving import Server, serve
 from unifex.data.demo import render
 
@@ -62,8 +74,7 @@ def screenshot() -> bytes:
 
 
 def put(page: Page, data: bytes, name: str = "query.jpg") -> None:
-    shown = page.locator("#query-image .image-frame")
-    drop(page, "#query-image .image-frame" if shown.count() else "#query-image button", {name: data}, "image/jpeg")
+    drop(page, "#query-image .image-frame, #query-image:not(:has(.image-frame)) button", {name: data}, "image/jpeg")
 
 
 def boxes(page: Page):
@@ -72,14 +83,39 @@ def boxes(page: Page):
 
 def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Across the query, in parts of its picture."""
-    layer = page.locator("#search-query .boxes")
-    expect(layer).to_be_visible()  # with the picture, which may come after its hits
-    area = layer.bounding_box()
+    area = place_of(page.locator("#search-query .boxes"))  # there with the picture, which may come after its hits
     places = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in (start, end)]
     page.mouse.move(*places[0])
     page.mouse.down()
     page.mouse.move(*places[1], steps=4)
     page.mouse.up()
+
+
+def select_a_region(page: Page) -> None:
+    """By keys, once that does something."""
+    expect(page.locator("#query .region-tools:not([inert])")).to_be_visible()
+    page.get_by_role("button", name="Select a region").press("Enter")
+
+
+def test_a_part_is_offered_where_the_whole_is_not_found(server, open_page):
+    """The first test: a server tries the parts of one picture at a time, and what is asked meanwhile goes without."""
+    page = open_page(server.url)
+    put(page, screenshot(), "screen.png")
+    note = page.locator("#search-advice")
+    expect(note).to_contain_text("is found here rather than the whole", timeout=60_000)  # dozens of parts are tried
+    expect(page.locator("#query .part").first).to_be_visible()
+    note.get_by_role("button", name="Search with that part").click()
+    expect(first_hit(page)).to_contain_text("rubber duck")
+    expect(note).to_be_hidden()
+    chip = page.locator("#query .part").first
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    chip.click()
+    expect(boxes(page)).to_have_count(0)
+    put(page, render(*BUS), "plain.jpg")
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    expect(page.locator("#query .part")).to_have_count(0)
+    page.get_by_role("button", name="Suggest regions").click()
+    expect(page.locator("#query .part, #query .said:not([hidden])").first).to_be_visible()
 
 
 def test_a_region_is_drawn_moved_resized_and_removed_by_mouse(server, open_page):
@@ -131,11 +167,11 @@ def test_who_draws_on_a_phone_keeps_looking_at_the_picture(server, open_page):
     page = open_page(server.url, **PHONE)
     put(page, beside())
     expect(first_hit(page)).to_be_visible()
+    stand_still(page)  # a phone goes to the hits when they come
     page.evaluate("scrollTo(0, 0)")
     page.get_by_role("button", name="Select a region").tap()
     expect(boxes(page)).to_be_visible()
-    page.wait_for_timeout(500)
-    settle(page)
+    stand_still(page)
     assert page.evaluate("scrollY") == 0
     expect(boxes(page)).to_be_in_viewport()
 
@@ -145,13 +181,13 @@ def test_a_region_of_an_item_by_keys_alone(server, open_page):
     page.route("**/picture/**", lambda route: held.append(route))
     page.locator("#hits .grid[data-kind=samples] .card").first.click()
     expect(first_hit(page)).to_be_visible()
-    before = page.locator("#clear-button").bounding_box()
+    before = place_of(page.locator("#clear-button"))
     for route in held:
         route.continue_()
     page.unroute("**/picture/**")
-    expect(page.get_by_role("button", name="Select a region")).to_be_visible()
-    assert page.locator("#clear-button").bounding_box() == before  # the picture moved nothing that is pressed
-    page.get_by_role("button", name="Select a region").press("Enter")
+    expect(page.locator("#query .pictures img")).to_have_attribute("src", re.compile("/picture/"))
+    assert place_of(page.locator("#clear-button")) == before  # the picture moved nothing that is pressed
+    select_a_region(page)
     box = page.get_by_role("application", name="Region 1 of 1, left 25 %, top 25 %, width 50 %, height 50 %")
     expect(box).to_be_focused()
     with page.expect_request("**/queue/join**"):  # searched with once the keys rest
@@ -177,20 +213,16 @@ def test_a_region_drawn_on_the_thumbnail_stays_where_it_is_as_the_picture_comes(
     expect(first_hit(page)).to_be_visible()
     shown = page.locator("#query .pictures img")
     expect(shown).to_have_attribute("src", re.compile("^thumb/"))
-    page.get_by_role("button", name="Select a region").press("Enter")
-    place = boxes(page).bounding_box()
-    for _ in range(100):
-        if held:
-            break
-        page.wait_for_timeout(50)
+    select_a_region(page)
+    place = place_of(boxes(page))
+    wait_until(page, lambda: bool(held))
     for route in held:
         route.continue_()
     page.unroute("**/picture/**")
     expect(shown).to_have_attribute("src", re.compile("/picture/"))
     settle(page)
     assert len(held) == 1
-    now = boxes(page).bounding_box()
-    assert now == pytest.approx(place, abs=1.5)  # pixels; a thumbnail's sides are rounded
+    assert place_of(boxes(page)) == pytest.approx(place, abs=1.5)  # pixels; a thumbnail's sides are rounded
 
 
 def test_a_finger_moves_a_region(server, open_page):
@@ -212,26 +244,6 @@ def test_a_finger_moves_a_region(server, open_page):
     expect(boxes(page)).to_have_attribute("aria-label", re.compile("left 50 %"))
     expect(first_hit(page)).to_contain_text("yellow bus")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-
-
-def test_a_part_is_offered_where_the_whole_is_not_found(server, open_page):
-    page = open_page(server.url)
-    put(page, screenshot(), "screen.png")
-    note = page.locator("#search-advice")
-    expect(note).to_contain_text("is found here rather than the whole", timeout=60_000)  # dozens of parts are tried
-    expect(page.locator("#query .part").first).to_be_visible()
-    note.get_by_role("button", name="Search with that part").click()
-    expect(first_hit(page)).to_contain_text("rubber duck")
-    expect(note).to_be_hidden()
-    chip = page.locator("#query .part").first
-    expect(chip).to_have_attribute("aria-pressed", "true")
-    chip.click()
-    expect(boxes(page)).to_have_count(0)
-    put(page, render(*BUS), "plain.jpg")
-    expect(first_hit(page)).to_contain_text("yellow bus")
-    expect(page.locator("#query .part")).to_have_count(0)
-    page.get_by_role("button", name="Suggest regions").click()
-    expect(page.locator("#query .part, #query .said:not([hidden])").first).to_be_visible()
 
 
 def test_regions_and_pastes_are_heard_though_the_picture_of_the_query_came_last(server, open_page):
@@ -266,15 +278,15 @@ def test_hits_and_pictures_of_other_pages_are_dragged_onto_the_query_or_pasted(s
     page.route(f"{ELSEWHERE}closed.jpg", lambda route: route.abort())
     put(page, render(*DUCK))
     expect(first_hit(page)).to_contain_text("rubber duck")
+    stand_still(page)
     hit = page.locator("#hits .card").nth(3)
     path = hit.get_attribute("title")
-    stand_still(page)
     hit.drag_to(page.locator("#query-image"))
     expect(page.locator("#query .asked img")).to_have_attribute("alt", path)
     go_to(page, "Gallery")
+    stand_still(page)  # cards that are drawn anew under a pressed button are not dragged
     card = page.locator("#pictures .card[data-item]").nth(1)
     path = card.get_attribute("title")
-    stand_still(page)  # cards that are drawn anew under a pressed button are not dragged
     card.hover()
     page.mouse.down()
     page.mouse.move(400, 300, steps=4)
@@ -292,6 +304,7 @@ def test_hits_and_pictures_of_other_pages_are_dragged_onto_the_query_or_pasted(s
     expect(first_hit(page)).to_contain_text("yellow bus")
     page.locator("#clear-button").click()
     page.evaluate(TRANSFER_JS, ["body", "paste", {"text/plain": f"{ELSEWHERE}bus.jpg"}])
+    expect(page.locator("#query-image img")).to_be_visible()
     expect(first_hit(page)).to_contain_text("yellow bus")
     expect(said).to_be_hidden()
 
@@ -303,7 +316,8 @@ def test_a_picture_of_a_format_that_the_browser_cannot_show_is_shown_and_has_reg
     expect(first_hit(page)).to_be_visible()
     expect(page.get_by_role("button", name="Select a region")).to_be_visible()
     shown = page.locator("#query-image .image-frame img")
-    assert shown.evaluate("(img) => [img.naturalWidth, img.naturalHeight]") == [600, 300]
+    expect(shown).to_have_js_property("naturalWidth", 600)  # which the server is asked for when the browser has failed
+    expect(shown).to_have_js_property("naturalHeight", 300)
     drag(page, (0.53, 0.05), (0.97, 0.95))
     expect(first_hit(page)).to_contain_text("yellow bus")
     page.locator("#query [data-do=suggest]").dispatch_event("click")  # gone if parts came of themselves meanwhile
@@ -319,6 +333,7 @@ def test_what_was_given_last_is_the_query_whatever_was_on_its_way(server, open_p
         held.append(route) if late else route.continue_()
 
     def give_while_it_opens() -> None:
+        page.wait_for_function(OVER_JS)
         put(page, render(*BUS))
         expect(page.locator("#query .said")).to_contain_text("Once the link is open")
         held.pop().continue_()
@@ -340,7 +355,6 @@ def test_what_was_given_last_is_the_query_whatever_was_on_its_way(server, open_p
     page.route("**/address.js", lambda route: held.append(route))  # who follows the link has not come yet
     with page.expect_request("**/address.js"):
         page.goto(f"{server.url}{link}")
-    page.wait_for_function(OVER_JS)
     give_while_it_opens()
 
     page.route(f"{ELSEWHERE}slow.jpg", lambda route: held.append(route))
@@ -368,8 +382,7 @@ OVER_JS = """() => {
 
 def test_every_press_is_answered_though_answers_come_late(server, open_page):
     page = open_page(server.url)
-    page.add_init_script(LATE_JS)
-    reload(page)
+    answer_late(page, 200)
     for _ in range(4):  # each is asked as the last answers come
         page.locator("#hits .grid[data-kind=samples] .card").first.click()
         expect(first_hit(page)).to_be_visible()
@@ -385,38 +398,40 @@ def test_every_press_is_answered_though_answers_come_late(server, open_page):
 
 def test_the_last_of_an_item_an_image_and_clear_is_the_query_though_answers_come_late(server, open_page):
     page = open_page(server.url)
-    page.add_init_script(LATE_JS)
-    reload(page)
     sample, clear = page.locator("#hits .grid[data-kind=samples] .card").first, page.locator("#clear-button")
     item, image = page.locator("#query .pictures img"), page.locator("#query-image img")
 
     def asked(said: str) -> AbstractContextManager:
         return page.expect_request(lambda one: "/queue/join" in one.url and said in (one.post_data or ""))
 
-    with asked("[1]"):
-        sample.click()
-    clear.click()
+    with before_any_answer(page):
+        with asked("[1]"):
+            sample.click()
+        clear.click()
     settle(page)
     expect(sample).to_be_visible()
     expect(item).to_have_count(0)
     sample.click()
     first_hit(page).click()
-    page.locator("#search-with-this").click()
-    clear.click()  # before the answer to the other item
+    with before_any_answer(page):  # to the other item
+        page.locator("#search-with-this").click()
+        clear.click()
     settle(page)
     expect(sample).to_be_visible()
     expect(item).to_have_count(0)
-    with asked("query.jpg"):
-        put(page, render(*BUS))
-    sample.click()  # before the answer to the image
+    with before_any_answer(page):  # to the image
+        with asked("query.jpg"):
+            put(page, render(*BUS))
+        sample.click()
     expect(first_hit(page)).to_be_visible()
     settle(page)
     expect(item).to_have_count(1)
     expect(image).to_have_count(0)
     expect(page).to_have_url(re.compile("items="))
-    with asked("[],"):
-        page.locator("#query .none").click()
-    put(page, render(*DUCK))
+    with before_any_answer(page):
+        with asked("[],"):
+            page.locator("#query .none").click()
+        put(page, render(*DUCK))
     expect(first_hit(page)).to_contain_text("rubber duck")
     settle(page)
     expect(image).to_have_count(1)
@@ -428,7 +443,7 @@ def test_what_the_browser_cannot_show_says_so_below_the_name_of_the_box(server, 
     put(page, b"words", "words.jpg")
     frame = page.locator("#query-image .image-frame:has(.no-preview)")
     expect(frame).to_be_visible()
-    name, looks = page.locator("#query-image label").first.bounding_box(), "getComputedStyle(frame, '::after')"
+    name, looks = place_of(page.locator("#query-image label").first), "getComputedStyle(frame, '::after')"
     assert frame.evaluate(f"frame => {looks}.display") == "block"  # else its distance from above counts for nothing
     above = frame.evaluate(f"frame => parseFloat({looks}.paddingTop)")
     assert frame.bounding_box()["y"] + above >= name["y"] + name["height"]
@@ -436,6 +451,7 @@ def test_what_the_browser_cannot_show_says_so_below_the_name_of_the_box(server, 
 
 def test_keys_lead_to_the_query_and_are_listed(server, open_page):
     page = open_page(server.url)
+    page.wait_for_function(OVER_JS)  # keys are heard from then on, too
     go_to(page, "Train")
     page.keyboard.press("/")
     expect(page.locator("#search-words input, #search-words textarea")).to_be_focused()
@@ -458,6 +474,7 @@ def test_keys_lead_to_the_query_and_are_listed(server, open_page):
         page.keyboard.press("Escape")
         expect(listed).to_be_hidden()
     go_to(page, "Gallery")
+    settle(page)  # fields that have just appeared take their first value once more
     field = page.locator("#gallery-name input, #gallery-name textarea").first
     field.fill("")
     field.press_sequentially("a?/")

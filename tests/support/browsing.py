@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
@@ -100,22 +103,42 @@ REST_JS = r"""(() => {
 })()"""
 
 
-def watch_calls(page: Page) -> None:
-    """From its next document on, :func:`settle` knows what the page has asked the server."""
-    page.add_init_script(WATCH_JS + REST_JS)
-
-
-# Every answer comes a while after it was given, of `late` milliseconds.
-LATE_JS = """(() => {
+LATE_JS = r"""(() => {
   const real = window.fetch;
-  window.fetch = async (asked, options) => {
-    const answer = await real(asked, options);
-    if (!(asked.url ?? String(asked)).includes('/queue/data')) return answer;
-    const later = () => new Promise((done) => setTimeout(done, window.late ?? 300));
-    const transform = async (chunk, out) => { await later(); out.enqueue(chunk); };
+  let answers = 0;
+  const transform = async (chunk, out) => {
+    const mark = `late ${answers += 1}`;
+    if (window.late) {
+      calls.add(mark);
+      await late();
+      calls.delete(mark);
+    }
+    out.enqueue(chunk);
+  };
+  window.fetch = async (place, options) => {
+    const answer = await real(place, options);
+    if (!(place.url ?? String(place)).includes('/queue/data')) return answer;
     return new Response(answer.body.pipeThrough(new TransformStream({ transform })), answer);
   };
-})()"""
+})();"""
+
+
+def watch_calls(page: Page) -> None:
+    """From its next document on, :func:`settle` knows what the page has asked the server, and answers can be held."""
+    page.add_init_script(WATCH_JS + LATE_JS + REST_JS)
+
+
+def answer_late(page: Page, milliseconds: int) -> None:
+    """Whatever a handler tells this document comes so much later."""
+    page.evaluate(f"() => {{ window.late = () => new Promise((done) => setTimeout(done, {milliseconds})); }}")
+
+
+@contextlib.contextmanager
+def before_any_answer(page: Page) -> Iterator[None]:
+    """Of a handler none comes before the block is left, however long it takes."""
+    page.evaluate("() => { window.late = () => new Promise((done) => { (window.waiting ??= []).push(done); }); }")
+    yield
+    page.evaluate("() => { window.late = null; (window.waiting ?? []).splice(0).forEach((done) => done()); }")
 
 
 CALLS_JS = """() => new Promise((done, fail) => setTimeout(() => requestAnimationFrame(() => (
@@ -162,11 +185,46 @@ def stand_still(page: Page) -> None:
     page.evaluate(STILL_JS)
 
 
-def reload(page: Page) -> None:
-    """Reload a page that is at rest: Gradio reports a call that a reload cuts off as an error on the console."""
+AT_REST_JS = """(node) => new Promise((done) => {
+  let last = '', same = 0;
+  const look = () => {
+    const { x, y, width, height } = node.getBoundingClientRect(), now = [x, y, width, height].join();
+    same = width && now === last ? same + 1 : 0;
+    last = now;
+    if (!node.isConnected) done(null);
+    else if (same > 5) done({ x, y, width, height });
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+def place_of(part: Locator) -> dict[str, float]:
+    """Where a part of the page is in the window, once it is seen and moves no more."""
+    expect(part).to_be_visible()
+    while (place := part.evaluate(AT_REST_JS)) is None:  # it was drawn anew
+        pass
+    return place
+
+
+def wait_until(page: Page, holds: Callable[[], bool]) -> None:
+    """Of what no page shows: what it has asked, what is on the disk."""
+    for _ in range(600):
+        if holds():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not come")
+
+
+def reload(page: Page, until: Literal["load", "commit"] = "load") -> None:
+    """Reload a page that is at rest: Gradio reports a call that a reload cuts off as an error on the console.
+
+    And wait until it answers again. ``until``: as Playwright has it, where pictures are held.
+    """
     page.wait_for_selector("#hits .card", state="attached")
     settle(page)
-    page.reload()
+    page.reload(wait_until=until)
+    page.wait_for_selector("#header .ready")
 
 
 def slow_line(page: Page, milliseconds: int = 0, upload: int = -1) -> None:
@@ -188,6 +246,7 @@ def go_to(page: Page, tab: str) -> None:
 def start_indexing(page: Page, source: Path, name: str) -> None:
     """In the Gallery tab."""
     go_to(page, "Gallery")
+    settle(page)  # fields that have just appeared take their first value once more
     page.locator("#source-path textarea, #source-path input").fill(str(source))
     page.locator("#gallery-name textarea, #gallery-name input").fill(name)
     page.locator("#start-button").click()
@@ -208,8 +267,9 @@ def choose(page: Page, box: str, option: str) -> None:
 
 def upload(page: Page, name: str, files: dict[str, bytes]) -> None:
     go_to(page, "Gallery")
+    settle(page)  # fields that have just appeared take their first value once more
     page.locator("#gallery-name input, #gallery-name textarea").fill(name)
     drop(page, "#drop .drop", files)
-    expect(page.locator("#index-outcome")).to_contain_text("About", timeout=30_000)
+    expect(page.locator("#index-outcome")).to_contain_text("About", timeout=90_000)
     page.locator("#start-button").click()
-    expect(page.locator("#index-outcome")).to_contain_text("added to", timeout=30_000)
+    expect(page.locator("#index-outcome")).to_contain_text("added to", timeout=90_000)

@@ -14,8 +14,8 @@ from unifex.ui.context import ERRORS
 from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.rendering.html import message
 
-# After something was asked for: no waiting for the next look; what comes of it is what this press asked for.
-LOOK_AT_JOBS = "() => { unifex.asked = unifex.pressed; window.unifexJobs?.poll(true); }"
+ASKED = "() => { unifex.asked = unifex.pressed; }"  # what comes of a job is what this press asked for
+LOOK_AT_JOBS = "() => window.unifexJobs?.poll(true)"  # after something was asked for: no waiting for the next look
 
 
 Handler = Callable[..., Updates | None]
@@ -53,6 +53,7 @@ def ask_for_job(
     ``place`` is for what is in the way alone: what a panel's ``further`` shows stands elsewhere. ``fn`` may give values
     for the components ``also``.
     """
+    listen(press, None, js=ASKED)  # before the answer: a look of the page's own may show what came of it sooner
     asked = listen(press, or_say(place, title, fn, kind), inputs, [place, *also], counts=counts)
     follow(asked, None, js=LOOK_AT_JOBS)
     return asked

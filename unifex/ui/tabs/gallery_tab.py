@@ -380,7 +380,7 @@ _FILL = """(told, name, path) => {
   const [named, typed, suits] = JSON.parse(told || '[null, null, ""]');
   return [name === named ? suits : name, path === typed ? '' : path];
 }"""
-# What a press went on with since that for an indexing, which may have ended before its answer, stays as it is.
+# What a press went on with since an indexing was asked for stays as it is. Its answer may come after what came of it.
 _BEGUN = "() => { unifex.begun = unifex.pressed; }"
 _IDLE = "(_, ...told) => [String(unifex.begun === unifex.pressed), ...told]"
 _TRYING = to_say("Trying a few images for a forecast")
