@@ -78,16 +78,18 @@ class IndexJobs:
         options: Options = Options(),
         embedder: Callable[[], Embedder] | None = None,
         asked: Asked = Asked(),
+        may_be_empty: bool = False,
     ) -> Job:
         """Index a source into a gallery, or open a packed one under this name, else under that of :meth:`gallery_of`.
-        ``embedder``: of a new gallery, where it is another than the server's own; ``asked``: what else is done.
+        ``embedder``: of a new gallery, where it is another than the server's own; ``asked``: what else is done;
+        ``may_be_empty``: it had images once.
         """
         name = name or self.gallery_of(spec)
         self.context.jobs.check_turn(self.context.owner, "index")  # before anything is made for it
         if self.is_packed(spec):
             self.context.check_writable()
             return self.context.start("index", name, self._unpacking(spec, name), spec)
-        source = self.open(spec, options, may_be_empty=asked.prunes)  # nothing is made for nothing
+        source = self.open(spec, options, may_be_empty or asked.prunes)  # nothing is made for nothing
         with self.context.library.adding_to(name, embedder or (lambda: self.context.embedder)) as gallery:
             with contextlib.suppress(GalleryBusy):
                 announce(gallery, source, asked)
