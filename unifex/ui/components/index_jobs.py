@@ -120,12 +120,9 @@ def came_of(job: Job, going_on: bool) -> str:
     """What came of an indexing that has ended; ``going_on``: it can be resumed."""
     resume = say("What was done is kept and can be searched; Resume goes on where it stopped.") if going_on else ""
     if isinstance(job.error, PruneRefused):
-        gone = say(
-            "{gone:,} of {items} are gone from their source; is a disk missing?",
-            gone=job.error.gone,
-            items=plural(job.error.known, "item", "items"),
+        text = say(
+            "{gone} If you mean it, choose under Sources to remove them however many they are.", gone=job.error.doubt
         )
-        text = say("{gone} If you mean it, choose under Sources to remove them however many they are.", gone=gone)
         return message(say("Everything is indexed, nothing was removed"), text, "warning")
     if job.state == State.FAILED:
         return message(say("Indexing '{name}' stopped", name=job.name), f"{job.problem}. {resume}".strip(), "error")
