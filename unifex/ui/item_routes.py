@@ -67,8 +67,7 @@ def thumbnail(gallery: Gallery, record: Record) -> bytes:
 def preview(gallery: Gallery, record: Record) -> bytes:
     """JPEG bytes of the image without any metadata. Raises ``GalleryError`` and ``images.ImageError``."""
     with _decoding:
-        large = images.decode(gallery.original(record), at_least=thumbnails.PREVIEW_SIZE).image
-        return thumbnails.thumbnail(large, thumbnails.PREVIEW_SIZE, quality=85)
+        return thumbnails.preview(gallery.original(record))
 
 
 def pixels(gallery: Gallery, record: Record, most: int = MOST_PIXELS) -> bytes:
