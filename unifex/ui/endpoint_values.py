@@ -11,6 +11,7 @@ from typing import Any
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
+from unifex.core.text import lines_of
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.gallery.library import Broken
 from unifex.retrieval.conditions import Condition
@@ -82,4 +83,4 @@ def facts_of(app: AppContext, name: str) -> Facts | Broken:
 
 def _lines(what: str, lines: Any) -> tuple[str, ...]:
     """One a line, without empty ones."""
-    return tuple(name for line in text_of(what, lines).splitlines() if (name := line.strip()))
+    return tuple(lines_of(text_of(what, lines)))
