@@ -28,6 +28,11 @@ def text_of(what: str, value: Any) -> str:
     return value
 
 
+def gallery_named(app: AppContext, name: Any) -> Gallery:
+    """The one that was named, else the first."""
+    return app.gallery(text_of("gallery", name) or app.first_gallery())
+
+
 def as_file(told: dict[str, Any]) -> dict[str, Any]:
     """What is told of an item, its path as ``file``."""
     return {"file" if name == "path" else name: value for name, value in told.items()}

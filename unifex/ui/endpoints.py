@@ -29,7 +29,7 @@ from unifex.retrieval.query import FEEDBACK, Query
 from unifex.retrieval.search import search
 from unifex.retrieval.suggestions import suggest
 from unifex.ui.context import AppContext
-from unifex.ui.endpoint_values import as_file, filters_of, items_marked, surveyed, text_of, told_hit
+from unifex.ui.endpoint_values import as_file, filters_of, gallery_named, items_marked, surveyed, text_of, told_hit
 from unifex.ui.saved_endpoint import add_saved, keep
 
 WAITING = 16  # calls that wait for a job of theirs; more of one caller's are refused by the jobs themselves
@@ -76,7 +76,7 @@ def _add_search(app: AppContext) -> None:
         ``label``, ``folder``, ``tag``, ``where``: only these, one a line; ``where`` is of further columns, as
         ``taken<=2021-03``. ``save``: keep this search by that name, as on the page; ``/saved`` lists and runs it.
         """
-        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        opened = gallery_named(app, gallery)
         besides = _besides(app, opened, more, less, feedback, words, text_weight)
         auto = _is_auto(app, box)
         name, query = _asked(app, opened, besides, image, item, () if auto else Region.parse_all(box))
@@ -105,7 +105,7 @@ def _add_others(app: AppContext) -> None:
         words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0, fold: str = ""
     ) -> dict[str, Any]:
         """Find the items of a gallery that show what words say, where its backbone knows words."""
-        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        opened = gallery_named(app, gallery)
         filters = filters_of(opened, domain, min_score)
         result = search(opened, Query(text=text_of("words", words)), k, filters, fold=_level(app, fold))
         return {"results": [{"query": words, "hits": [told_hit(hit, app.settings.public) for hit in result.hits]}]}
@@ -118,7 +118,7 @@ def _add_others(app: AppContext) -> None:
         gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False
     ) -> dict[str, Any]:
         """Measure how well a gallery finds what belongs together."""
-        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        opened = gallery_named(app, gallery)
         asked = EvalProtocol(text_of("protocol", protocol)), _dim(dim), context
         job = app.start("evaluate", opened.name, compare(opened, *asked), str(asked))
         return (await job.outcome()).as_json(labels)
@@ -126,7 +126,7 @@ def _add_others(app: AppContext) -> None:
     async def duplicates_endpoint(gallery: str = "", level: str = PICTURE) -> dict[str, Any]:
         """List the near-copies in a gallery, in groups: level bytes, picture or alike. Not on a public server."""
         app.check_local("near-copies are not compared")
-        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        opened = gallery_named(app, gallery)
         copy_groups.check_level(text_of("level", level))
         await app.start("duplicates", opened.name, opened.find_duplicates()).outcome()
         groups = await asyncio.to_thread(lambda: finish(copy_groups.copy_groups(opened, level)))
