@@ -27,7 +27,7 @@ from unifex.gallery.duplicates import PICTURE
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.query import FEEDBACK, Query
 from unifex.retrieval.search import search
-from unifex.retrieval.suggestions import suggest
+from unifex.retrieval.suggestions import search_with_part
 from unifex.ui.context import AppContext
 from unifex.ui.endpoint_values import as_file, filters_of, gallery_named, items_marked, surveyed, text_of, told_hit
 from unifex.ui.saved_endpoint import add_saved, keep
@@ -86,16 +86,14 @@ def _add_search(app: AppContext) -> None:
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
         how: dict[str, Any] = {"dim": _dim(dim), "rerank": context, "fold": _level(app, fold)}
-        result, shown = search(opened, query, k, filters, **how), query.lone_image
-        part = suggest(opened, shown, result, k, filters, **how) if auto and shown is not None else None
-        result = part.result if part else result
+        shown = query.lone_image if auto else None
+        result, query, part = search_with_part(opened, query, shown, k, filters, **how)
         if save:
-            asked = replace(query, regions=(part.region,)) if part else query
             how = {"k": k, "rerank": context, "fold": fold, "filters": filters}
-            keep(app, opened, text_of("save", save), asked, dim, **how)
+            keep(app, opened, text_of("save", save), query, dim, **how)
         hits = [told_hit(hit, app.settings.public) for hit in result.hits]
         answer = {"query": name, "stranger": result.out_of_gallery, "hits": hits}
-        return {"results": [answer | ({"box": str(part.region)} if part else {})]}
+        return {"results": [answer | ({"box": str(part)} if part else {})]}
 
     api(search_endpoint, api_name="search")
 
