@@ -2,6 +2,7 @@
 // scrolls. `grid` is of grid.js: { element, place, data, put, drawn }; what is found stays in the order in which it was found.
 
 import { nameOf } from './cards.js';
+import { namedItems } from './gallery-items.js';
 import refocusing, { renew } from './refocus.js';
 import { plural, say, thousands } from './say.js';
 
@@ -106,9 +107,8 @@ export default (grid) => {
   const toggle = async (item) => {
     if (opened.delete(item.id)) return draw();
     const { gallery } = grid.data;
-    const told = await fetch(`items/${encodeURIComponent(gallery)}?ids=${item.copies.join()}`).catch(() => null);
-    if (!told?.ok || grid.data?.gallery !== gallery || !found.some(({ id }) => id === item.id)) return;
-    const { items } = await told.json();
+    const items = await namedItems(gallery, item.copies);
+    if (!items || grid.data?.gallery !== gallery || !found.some(({ id }) => id === item.id)) return;
     opened.set(item.id, items.map((copy) => ({ ...copy, kind: COPY })));
     draw();
   };

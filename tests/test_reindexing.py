@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -15,6 +16,7 @@ from tests.support.galleries import assert_no_orphans, make_model, run_index
 from tests.support.reindexing import correct, counts, ids, items, zipped
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
+from unifex.core.progress import Step
 from unifex.data.item import SourceError
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -22,6 +24,7 @@ from unifex.gallery.indexing import Pace, PruneRefused, announce, index
 from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
 from unifex.gallery.writer import Writer
+from unifex.ui.components.gallery_sources import KEEP, PRUNE, GallerySources
 from unifex.ui.components.index_jobs import IndexJobs
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import AppContext
@@ -389,6 +392,46 @@ def test_a_source_that_waits_for_its_turn_is_remembered_while_its_disk_is_away(g
     assert gallery.unfinished() == [str(tmp_path / "usb")]
 
 
+def served(gallery: Gallery) -> AppContext:
+    library = Library(gallery.folder.parent)
+    context = AppContext(Settings(library=library.folder), library, gallery.embedder)
+    context.ready.set()
+    return context
+
+
+def test_looking_again_that_waits_for_its_turn_as_the_server_ends_is_resumed_as_it_was_asked_for(gallery, folder):
+    def endless():
+        while True:
+            time.sleep(0.01)
+            yield Step("indexing")
+
+    (folder / "shapes/disc/0.png").unlink()
+    ending = served(gallery)
+    ending.start("index", "another", endless())
+    GallerySources(ending).look_again(gallery.name, gallery.sources()[0].id, PRUNE, False)
+    ending.close()
+    assert len(gallery) == 24
+    begun = served(gallery)
+    job = IndexJobs(begun).resume(gallery.name)
+    assert job.finished.wait(60)
+    assert (job.result.removed, len(gallery)) == (1, 23)
+    begun.close()
+
+
+@pytest.mark.parametrize("left", ["nothing", "no image"])
+def test_a_source_that_has_no_image_any_more_can_be_looked_at_again(gallery, folder, left):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    if left == "no image":
+        (folder / "broken.png").write_bytes(b"no image")
+    context = served(gallery)
+    GallerySources(context).look_again(gallery.name, gallery.sources()[0].id, KEEP, False)
+    job = context.jobs.of(context.owner)[-1]
+    assert job.finished.wait(60)
+    assert (job.result.missing, len(gallery)) == (24, 24)
+    context.close()
+
+
 @pytest.mark.parametrize("gone", ["prune", "prune all"])
 def test_what_is_resumed_does_what_was_asked_for(gallery, folder, gone):
     (folder / "shapes/disc/0.png").unlink()
@@ -399,9 +442,7 @@ def test_what_is_resumed_does_what_was_asked_for(gallery, folder, gone):
     os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
     with gallery.database.connect() as connection:
         connection.execute("UPDATE items SET stamp = ? WHERE path = 'shapes/disc/1.png'", (stamp,))
-    library = Library(gallery.folder.parent)
-    context = AppContext(Settings(library=library.folder), library, gallery.embedder)
-    context.ready.set()
+    context = served(gallery)
     looking = index(gallery, str(folder), gone == "prune", gone == "prune all", True)
     next(looking)
     looking.close()  # cancelled

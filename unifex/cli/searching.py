@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from unifex.retrieval.filters import Filters
     from unifex.retrieval.hits import SearchResult
     from unifex.retrieval.query import Query
-    from unifex.retrieval.suggestions import Suggestion
 
 
 def add_commands(command: Callable[..., Parser]) -> None:
@@ -89,7 +87,7 @@ def _copies(copies: tuple[int, ...] | None) -> str:
 
 def _search(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.core.images import ImageError
-    from unifex.retrieval.search import search
+    from unifex.retrieval.suggestions import search_with_part
 
     given = tuple(_query(image) for image in options.images)
     if not (given or options.text or options.item or options.more):
@@ -105,16 +103,15 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
         _check_savable(options, len(queries))
     for name, query in queries:
         try:
-            result = search(gallery, query, options.k, filters, options.dim, options.rerank, fold)
-            part = _part(options, gallery, query, result, filters)
-            result = part.result if part else result
+            shown = query.lone_image if options.auto_box else None
+            how = options.k, filters, options.dim, options.rerank, fold
+            result, searched, part = search_with_part(gallery, query, shown, *how)
         except ImageError as error:
             raise ImageError(f"{name}: {str(error).removeprefix(f'{Path(name).name}: ')}") from error
-        results.append(_as_json(name, result) | ({"box": str(part.region)} if part else {}))
+        results.append(_as_json(name, result) | ({"box": str(part)} if part else {}))
         if part:
-            say(options, f"{name}: a part is found far better than the whole; searched with it, --box {part.region}")
+            say(options, f"{name}: a part is found far better than the whole; searched with it, --box {part}")
         _tell(options, name, result)
-        searched = replace(query, regions=(part.region,)) if part else query
         found.append((name, searched, result))
         if options.save is not None:
             _save(options, gallery, searched, filters)
@@ -150,20 +147,6 @@ def _save(options: argparse.Namespace, gallery: Gallery, query: Query, filters: 
     )
     SavedSearches(library(options), gallery).add(saved)
     say(options, f"saved as '{saved.name}': `saved {gallery.name} {saved.name}` runs it again")
-
-
-def _part(
-    options: argparse.Namespace, gallery: Gallery, query: Query, whole: SearchResult, filters: Filters
-) -> Suggestion | None:
-    """The part to search with rather than the ``whole``, of one image without boxes and words."""
-    from unifex.retrieval.suggestions import suggest
-
-    image = query.lone_image
-    if not options.auto_box or image is None:
-        return None
-    return suggest(
-        gallery, image, whole, options.k, filters, options.dim, options.rerank, options.level if options.fold else ""
-    )
 
 
 def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gallery) -> list[tuple[str, Query]]:

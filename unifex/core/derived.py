@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
+from unifex.core.arrays import positions_of
 from unifex.core.files import verify, with_checksum, write_atomically, write_atomically_with
 
 _END = b"\nUniFEx derived 1"
@@ -171,10 +172,10 @@ def items_agree(items: np.ndarray, others: np.ndarray) -> bool:
 
     Of one gallery they always do, so two that do not are of galleries that parted, by a copy of the folder.
     """
-    if not (len(items) and len(others)) or np.array_equal(items, others):
+    if np.array_equal(items, others):
         return True
-    places = np.minimum(np.searchsorted(others["id"], items["id"]), len(others) - 1)
-    shared = others["id"][places] == items["id"]
+    places = positions_of(others["id"], items["id"])
+    shared = places >= 0
     return bool((others["content"][places[shared]] == items["content"][shared]).all())
 
 

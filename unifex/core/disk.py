@@ -12,10 +12,11 @@ import shutil
 from pathlib import Path
 
 from unifex.core.errors import UnifexError
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 
 BLOCK_BYTES = 4096  # a file, or a folder, takes so much of a disk at least
 SPARE_BYTES = 10**9  # what a public server leaves alone
+DELETED = to_say("your data was deleted; reload the page")
 _closed: set[Path] = set()
 _spare: list[int] = [0]
 
@@ -43,7 +44,7 @@ def check_open(path: Path) -> None:
     """Raises :class:`FolderClosed` below a folder that was closed."""
     path = path.absolute()
     if _closed and not _closed.isdisjoint((path, *path.parents)):
-        raise FolderClosed(say("your data was deleted; reload the page"))
+        raise FolderClosed(say(DELETED))
 
 
 def check(path: Path, bytes: int = 0) -> None:

@@ -144,6 +144,11 @@ def is_control(char: str) -> bool:
     return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _TURNS
 
 
+def lines_of(text: str) -> list[str]:
+    """What stands in a text, one a line, without empty ones."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def either(names: Sequence[str]) -> str:
     """``a, b or c``."""
     *others, last = names

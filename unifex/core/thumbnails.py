@@ -7,7 +7,7 @@ import io
 
 from PIL import Image
 
-from unifex.core.images import decode
+from unifex.core import images
 from unifex.core.preprocessing import resize
 
 THUMBNAIL_SIZE = 192  # pixels: the longer side of what is kept from now on; those that are there keep theirs
@@ -27,13 +27,18 @@ def thumbnail(image: Image.Image, size: int = THUMBNAIL_SIZE, quality: int = 80)
     return stream.getvalue()
 
 
+def preview(data: bytes) -> bytes:
+    """JPEG bytes of an image file, larger, without any metadata. Raises :class:`ImageError`."""
+    return thumbnail(images.decode(data, at_least=PREVIEW_SIZE).image, PREVIEW_SIZE, quality=85)
+
+
 def checked_thumbnail(data: bytes) -> bytes:
     """A thumbnail that somebody else made, as :func:`thumbnail` makes them: made again unless it is a small JPEG with
     nothing but its picture. Raises :class:`ImageError`."""
-    rough = decode(data, at_least=THUMBNAIL_SIZE // 8)  # which reads all of it, and is quicker
+    rough = images.decode(data, at_least=THUMBNAIL_SIZE // 8)  # which reads all of it, and is quicker
     if _is_plain_jpeg(data) and max(rough.width, rough.height) <= THUMBNAIL_SIZE:
         return data
-    return thumbnail(decode(data, at_least=THUMBNAIL_SIZE).image)
+    return thumbnail(images.decode(data, at_least=THUMBNAIL_SIZE).image)
 
 
 def _is_plain_jpeg(data: bytes) -> bool:

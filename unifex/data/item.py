@@ -24,6 +24,17 @@ MAX_COLUMNS = 20  # further ones that an item keeps beside its labels
 class SourceError(UnifexError):
     """A source that cannot be read at all; the message names it, the reason and the remedy."""
 
+    @classmethod
+    def went(cls, spec: str) -> SourceError:
+        """Of one that was there when its indexing began."""
+        return cls(
+            say(
+                "'{spec}' went while it was being indexed; what was done is kept, and indexing it again goes on from "
+                "there",
+                spec=spec,
+            )
+        )
+
 
 @dataclass(frozen=True)
 class Labels:

@@ -104,27 +104,18 @@ class _Patient:
 
     def __call__(self, entry: Entry, first: int | None) -> bytes:
         if self._silences >= MOST_SILENCES:
-            raise self._gone()
+            raise SourceError.went(self.address)
         try:
             data = self.connection.read(entry.name, entry.size, first)
         except StoreFailure as failure:
             with self._lock:
                 self._silences = self._silences + 1 if failure.silent else 0
             if self._silences >= MOST_SILENCES:
-                raise self._gone() from None
+                raise SourceError.went(self.address) from None
             raise
         with self._lock:
             self._silences = 0
         return data
-
-    def _gone(self) -> SourceError:
-        return SourceError(
-            say(
-                "'{spec}' went while it was being indexed; what was done is kept, and indexing it again goes on from "
-                "there",
-                spec=self.address,
-            )
-        )
 
 
 def is_address(text: str) -> bool:

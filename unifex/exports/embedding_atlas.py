@@ -96,7 +96,7 @@ class _Table:
             **self.selection.row(record, self._further),
             "x": x, "y": y,
             "neighbors": {"ids": rows[there].tolist(), "distances": np.maximum(1 - scores[there], 0).tolist()},
-            "image": {"bytes": picture.data, "path": record.path.rpartition("/")[2]} if picture else None,
+            "image": {"bytes": picture.data, "path": record.file_name} if picture else None,
         }  # fmt: skip
 
 

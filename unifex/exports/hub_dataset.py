@@ -38,7 +38,7 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
         shards = {split: _Shards(schema, target, name, open_files) for split, name in splits.items()}
         for record, picture in selection.with_pictures(tally):
             row = selection.row(record, further)
-            row["image"] = {"bytes": picture.data, "path": record.path.rpartition("/")[2]}
+            row["image"] = {"bytes": picture.data, "path": record.file_name}
             row["embedding"] = selection.embeddings[at[record.id]]
             shards[record.split].add(row, len(picture.data))
             yield tally.step()

@@ -46,8 +46,7 @@ class Section:
 def card_of(gallery: Gallery, record: Record, badge: str = "", line: str = "") -> Card:
     """An item of a gallery; ``line`` in place of its path."""
     data = gallery.thumbnail(record.sha256)
-    name = record.label or record.path.rpartition("/")[2]
-    return Card(data_uri(data) if data else "", name, line or record.path, badge)
+    return Card(data_uri(data) if data else "", record.name, line or record.path, badge)
 
 
 def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unifex.core import derived
-from unifex.core.arrays import copy_rows
+from unifex.core.arrays import copy_rows, positions_of
 from unifex.core.errors import UnifexError
 from unifex.core.language import say, to_say
 from unifex.core.memo import Memo
@@ -172,9 +172,9 @@ class DerivedData:
         ids, dim = columns.ids[start:], self._model.config.dim
         result = np.empty((len(ids), dim), np.float32)
         new = np.ones(len(ids), bool)
-        if known and len(known.items):
-            positions = np.minimum(np.searchsorted(known.items["id"], ids), len(known.items) - 1)
-            new = known.items["id"][positions] != ids
+        if known:
+            positions = positions_of(known.items["id"], ids)
+            new = positions < 0
             copy_rows(known.embeddings, positions[~new], result, np.flatnonzero(~new))
         missing = np.flatnonzero(new)
         stage = Stage(to_say("embedding"), len(missing), to_say("items"))

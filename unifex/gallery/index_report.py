@@ -23,6 +23,12 @@ class PruneRefused(GalleryError):
         )
         super().__init__(say(sentence, left=left, items=plural(known, "item", "items"), source=spec, gone=gone))
 
+    @property
+    def doubt(self) -> str:
+        """How much is gone, where no option of a command helps."""
+        items = plural(self.known, "item", "items")
+        return say("{gone:,} of {items} are gone from their source; is a disk missing?", gone=self.gone, items=items)
+
 
 @dataclass(frozen=True)
 class IndexReport:

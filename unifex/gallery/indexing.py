@@ -302,13 +302,7 @@ class _Run:
     def check_still_there(self) -> None:
         """Raises ``SourceError`` when the source's folder went while it was read: it is not finished."""
         if locations.identity(self.source.spec) != self._identity:
-            raise SourceError(
-                say(
-                    "'{spec}' went while it was being indexed; what was done is kept, and indexing it again goes "
-                    "on from there",
-                    spec=self.source.spec,
-                )
-            )
+            raise SourceError.went(self.source.spec)
 
     def find_again(self) -> None:
         """What the source has no more where nobody can look, and brought anew under another name, has moved."""

@@ -29,6 +29,16 @@ class Record(Labelled):
     original: str
     tags: tuple[str, ...] = ()
 
+    @property
+    def file_name(self) -> str:
+        """What its file is called."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def name(self) -> str:
+        """Its label, or what its file is called."""
+        return self.label or self.file_name
+
 
 @dataclass(frozen=True)
 class Stored:

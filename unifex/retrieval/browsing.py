@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 import numpy as np
+from cachetools import LRUCache
 
 from unifex.core.arrays import positions_of
 from unifex.core.errors import UnifexError
@@ -70,7 +70,7 @@ class Listings:
     """What was listed lately, so that each of the many parts that a page asks for is a slice."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+        self._kept: LRUCache[Hashable, np.ndarray] = LRUCache(KEPT)
         self._lock = threading.Lock()
 
     def ids(self, gallery: Gallery, filters: Filters = Filters(), order: str = "") -> np.ndarray:
@@ -98,12 +98,9 @@ class Listings:
 
     def _memo(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = make()
-        with self._lock:
-            self._kept[key] = made
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return made
+            known = self._kept.get(key)
+        if known is None:
+            known = make()
+            with self._lock:
+                self._kept[key] = known
+        return known

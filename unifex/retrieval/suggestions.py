@@ -21,6 +21,7 @@ from unifex.models.image_like import Crop, ImageLike
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
 from unifex.retrieval.proposals import WINDOWS, Proposal, propose, seen, windows
+from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.vector_index.matches import Exclusion
 
@@ -89,6 +90,24 @@ def suggest(
     if not result.hits or result.out_of_gallery or result.best < whole.best + MARGIN:
         return None
     return Suggestion(part.region, result, part.reason)
+
+
+def search_with_part(
+    gallery: Gallery,
+    query: Query,
+    image: ImageLike | None,
+    k: int = 10,
+    filters: Filters = Filters(),
+    dim: int | None = None,
+    rerank: bool = False,
+    fold: str = "",
+) -> tuple[SearchResult, Query, Region | None]:
+    """What a query finds, or the part of the ``image`` that it is (None: of none) where :func:`suggest` has one; what
+    was searched with, and that part. Raises as :func:`search` does."""
+    result = search(gallery, query, k, filters, dim, rerank, fold)
+    others = replace(filters, exclude=filters.exclude | frozenset(query.items))
+    part = None if image is None else suggest(gallery, image, result, k, others, dim, rerank, fold)
+    return (part.result, replace(query, regions=(part.region,)), part.region) if part else (result, query, None)
 
 
 def may_be_better(whole: SearchResult) -> bool:

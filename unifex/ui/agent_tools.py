@@ -32,7 +32,7 @@ from unifex.retrieval.query import Query
 from unifex.retrieval.search import SearchResult, search
 from unifex.ui.components.index_jobs import IndexJobs
 from unifex.ui.context import AppContext
-from unifex.ui.endpoint_values import filters_of, items_marked, surveyed, text_of
+from unifex.ui.endpoint_values import filters_of, gallery_named, items_marked, surveyed, text_of
 from unifex.ui.item_routes import preview
 from unifex.ui.server.file_addresses import address_in
 
@@ -78,7 +78,7 @@ class Tools:
         """
         if not (text_of("image", image).strip() or text_of("item", item).strip()):
             raise UnifexError(say("give image or item"))
-        opened = self._gallery(gallery)
+        opened = gallery_named(self.app, gallery)
         query = Query(
             images=() if item else (self._picture(image),),
             items=items_marked(self.app, opened, "item", item),
@@ -108,7 +108,7 @@ class Tools:
             label: Only hits of this label; several: one a line.
             tag: Only hits with this tag; several: one a line.
         """
-        opened = self._gallery(gallery)
+        opened = gallery_named(self.app, gallery)
         filters = filters_of(opened, domain, -1.0, label, tag=tag)
         return self._found(opened, search(opened, Query(text=text_of("words", words)), k, filters))
 
@@ -126,7 +126,7 @@ class Tools:
             gallery: Name of the gallery, as list_galleries tells it. Empty: the first one.
             k: How many hits, 1 to 1000.
         """
-        opened = self._gallery(gallery)
+        opened = gallery_named(self.app, gallery)
         query = Query(
             images=(self._picture(image),) if image else (),
             text=text_of("words", words),
@@ -142,7 +142,7 @@ class Tools:
             item: The item's id or path, as hits tell it.
             gallery: Name of the gallery, as list_galleries tells it. Empty: the first one.
         """
-        opened = self._gallery(gallery)
+        opened = gallery_named(self.app, gallery)
         (record,) = opened.records(items_marked(self.app, opened, "item", item)[:1]) or [None]
         if record is None:
             raise UnifexError(say("name the item by the id or path that a hit has"))
@@ -166,7 +166,7 @@ class Tools:
         Args:
             gallery: Name of the gallery, as list_galleries tells it. Empty: the first one.
         """
-        opened = self._gallery(gallery)
+        opened = gallery_named(self.app, gallery)
         known = asdict(opened.facts())
         if self.app.settings.public:  # where a gallery's images come from is the owner's to know
             del known["unfinished"]
@@ -188,7 +188,7 @@ class Tools:
         """
 
         def started() -> Job:
-            opened = self._gallery(gallery)
+            opened = gallery_named(self.app, gallery)
             asked = EvalProtocol(), ranges.DIMENSION.check(dim) if dim else None, rerank
             return self.app.start("evaluate", opened.name, compare(opened, *asked), str(asked))
 
@@ -208,9 +208,6 @@ class Tools:
         return await came_of(await asyncio.to_thread(jobs.start, spec, name), _told)
 
     # --- what is asked -------------------------------------------------------------------------------------------
-
-    def _gallery(self, name: Any) -> Gallery:
-        return self.app.gallery(text_of("gallery", name) or self.app.first_gallery())
 
     def _picture(self, image: Any) -> ImageLike:
         """The bytes that were sent, or where the file lies. On a public server what its visitor uploaded alone is read;

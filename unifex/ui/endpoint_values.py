@@ -11,6 +11,7 @@ from typing import Any
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
+from unifex.core.text import lines_of
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.gallery.library import Broken
 from unifex.retrieval.conditions import Condition
@@ -25,6 +26,11 @@ def text_of(what: str, value: Any) -> str:
     if not isinstance(value, str):
         raise UnifexError(say("{what} must be text, not {value!r}", what=what, value=str(value)[:40]))
     return value
+
+
+def gallery_named(app: AppContext, name: Any) -> Gallery:
+    """The one that was named, else the first."""
+    return app.gallery(text_of("gallery", name) or app.first_gallery())
 
 
 def as_file(told: dict[str, Any]) -> dict[str, Any]:
@@ -82,4 +88,4 @@ def facts_of(app: AppContext, name: str) -> Facts | Broken:
 
 def _lines(what: str, lines: Any) -> tuple[str, ...]:
     """One a line, without empty ones."""
-    return tuple(name for line in text_of(what, lines).splitlines() if (name := line.strip()))
+    return tuple(lines_of(text_of(what, lines)))

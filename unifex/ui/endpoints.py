@@ -27,9 +27,9 @@ from unifex.gallery.duplicates import PICTURE
 from unifex.gallery.gallery import Gallery
 from unifex.retrieval.query import FEEDBACK, Query
 from unifex.retrieval.search import search
-from unifex.retrieval.suggestions import suggest
+from unifex.retrieval.suggestions import search_with_part
 from unifex.ui.context import AppContext
-from unifex.ui.endpoint_values import as_file, filters_of, items_marked, surveyed, text_of, told_hit
+from unifex.ui.endpoint_values import as_file, filters_of, gallery_named, items_marked, surveyed, text_of, told_hit
 from unifex.ui.saved_endpoint import add_saved, keep
 
 WAITING = 16  # calls that wait for a job of theirs; more of one caller's are refused by the jobs themselves
@@ -76,7 +76,7 @@ def _add_search(app: AppContext) -> None:
         ``label``, ``folder``, ``tag``, ``where``: only these, one a line; ``where`` is of further columns, as
         ``taken<=2021-03``. ``save``: keep this search by that name, as on the page; ``/saved`` lists and runs it.
         """
-        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        opened = gallery_named(app, gallery)
         besides = _besides(app, opened, more, less, feedback, words, text_weight)
         auto = _is_auto(app, box)
         name, query = _asked(app, opened, besides, image, item, () if auto else Region.parse_all(box))
@@ -86,16 +86,14 @@ def _add_search(app: AppContext) -> None:
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
         how: dict[str, Any] = {"dim": _dim(dim), "rerank": context, "fold": _level(app, fold)}
-        result, shown = search(opened, query, k, filters, **how), query.lone_image
-        part = suggest(opened, shown, result, k, filters, **how) if auto and shown is not None else None
-        result = part.result if part else result
+        shown = query.lone_image if auto else None
+        result, query, part = search_with_part(opened, query, shown, k, filters, **how)
         if save:
-            asked = replace(query, regions=(part.region,)) if part else query
             how = {"k": k, "rerank": context, "fold": fold, "filters": filters}
-            keep(app, opened, text_of("save", save), asked, dim, **how)
+            keep(app, opened, text_of("save", save), query, dim, **how)
         hits = [told_hit(hit, app.settings.public) for hit in result.hits]
         answer = {"query": name, "stranger": result.out_of_gallery, "hits": hits}
-        return {"results": [answer | ({"box": str(part.region)} if part else {})]}
+        return {"results": [answer | ({"box": str(part)} if part else {})]}
 
     api(search_endpoint, api_name="search")
 
@@ -105,7 +103,7 @@ def _add_others(app: AppContext) -> None:
         words: str, gallery: str = "", k: int = 10, domain: str = "", min_score: float = -1.0, fold: str = ""
     ) -> dict[str, Any]:
         """Find the items of a gallery that show what words say, where its backbone knows words."""
-        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        opened = gallery_named(app, gallery)
         filters = filters_of(opened, domain, min_score)
         result = search(opened, Query(text=text_of("words", words)), k, filters, fold=_level(app, fold))
         return {"results": [{"query": words, "hits": [told_hit(hit, app.settings.public) for hit in result.hits]}]}
@@ -118,7 +116,7 @@ def _add_others(app: AppContext) -> None:
         gallery: str = "", protocol: str = "auto", dim: int = 0, context: bool = False, labels: bool = False
     ) -> dict[str, Any]:
         """Measure how well a gallery finds what belongs together."""
-        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        opened = gallery_named(app, gallery)
         asked = EvalProtocol(text_of("protocol", protocol)), _dim(dim), context
         job = app.start("evaluate", opened.name, compare(opened, *asked), str(asked))
         return (await job.outcome()).as_json(labels)
@@ -126,7 +124,7 @@ def _add_others(app: AppContext) -> None:
     async def duplicates_endpoint(gallery: str = "", level: str = PICTURE) -> dict[str, Any]:
         """List the near-copies in a gallery, in groups: level bytes, picture or alike. Not on a public server."""
         app.check_local("near-copies are not compared")
-        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        opened = gallery_named(app, gallery)
         copy_groups.check_level(text_of("level", level))
         await app.start("duplicates", opened.name, opened.find_duplicates()).outcome()
         groups = await asyncio.to_thread(lambda: finish(copy_groups.copy_groups(opened, level)))

@@ -12,7 +12,7 @@ from pathlib import Path
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, Jobs, State
 from unifex.core.language import say
-from unifex.core.text import explain, plural, reason
+from unifex.core.text import explain, reason
 from unifex.gallery.errors import GalleryBusy
 from unifex.gallery.followed import folders, is_followed
 from unifex.gallery.gallery import Gallery
@@ -165,11 +165,7 @@ class Following:
 
     def _tell(self, one: Follower, job: Job) -> None:
         if isinstance(job.error, PruneRefused):
-            items = plural(job.error.known, "item", "items")
-            gone = say(
-                "{gone:,} of {items} are gone from their source; is a disk missing?", gone=job.error.gone, items=items
-            )
-            one.tell(say("nothing was removed: {gone}", gone=gone), trouble=True)
+            one.tell(say("nothing was removed: {gone}", gone=job.error.doubt), trouble=True)
         elif job.error:
             one.tell(job.problem, trouble=True)
         elif job.state == State.CANCELLED:

@@ -45,7 +45,7 @@ KEPT = "private, max-age=31536000, immutable"
 MOST_ITEMS = 1000  # of one answer
 MOST_NAME = 200  # characters of a name that is looked for
 MOST_PIXELS = 40 * 10**6  # of a picture that is shown in full; of a larger one so many
-_FRESH = {"Cache-Control": "no-store"}
+FRESH = {"Cache-Control": "no-store"}
 Picture = Callable[[Gallery, Record], bytes]
 Handler = Callable[..., Response]
 Waiting = Callable[..., Awaitable[Response]]
@@ -67,8 +67,7 @@ def thumbnail(gallery: Gallery, record: Record) -> bytes:
 def preview(gallery: Gallery, record: Record) -> bytes:
     """JPEG bytes of the image without any metadata. Raises ``GalleryError`` and ``images.ImageError``."""
     with _decoding:
-        large = images.decode(gallery.original(record), at_least=thumbnails.PREVIEW_SIZE).image
-        return thumbnails.thumbnail(large, thumbnails.PREVIEW_SIZE, quality=85)
+        return thumbnails.preview(gallery.original(record))
 
 
 def pixels(gallery: Gallery, record: Record, most: int = MOST_PIXELS) -> bytes:
@@ -123,7 +122,7 @@ def _videos(context: AppContext) -> Handler:
     def answer(request: Request, gallery: str, item: ItemId, v: str = "") -> Response:
         def given() -> Response:
             opened = context.gallery(gallery)
-            return FileResponse(opened.video_file(_record(opened, item, v)), headers=_FRESH)
+            return FileResponse(opened.video_file(_record(opened, item, v)), headers=FRESH)
 
         return answered(request, given)
 
@@ -143,7 +142,7 @@ def _items(context: AppContext) -> Handler:
             opened = context.gallery(gallery)
             listed = _ids(ids) if ids else context.listed(opened, View.parse(view))
             items = [GridItem.of(record).as_json() for record in opened.records(listed[start : start + count])]
-            return JSONResponse({"total": len(listed), "items": items}, headers=_FRESH)
+            return JSONResponse({"total": len(listed), "items": items}, headers=FRESH)
 
         return answered(request, given)
 
@@ -156,7 +155,7 @@ def _all_ids(context: AppContext) -> Handler:
     ) -> Response:
         def given() -> Response:
             listed = context.listed(context.gallery(gallery), View.parse(view))
-            return JSONResponse({"ids": listed.tolist()}, headers=_FRESH)
+            return JSONResponse({"ids": listed.tolist()}, headers=FRESH)
 
         return answered(request, given)
 
@@ -180,7 +179,7 @@ def _facets(context: AppContext) -> Handler:
         def given() -> Response:
             opened, public = context.gallery(gallery), context.settings.public
             found = facets(opened, View.parse(view).for_anybody(public).filters, part)
-            return JSONResponse({"items": len(opened), "facets": facet_list(found, public)}, headers=_FRESH)
+            return JSONResponse({"items": len(opened), "facets": facet_list(found, public)}, headers=FRESH)
 
         return answered(request, given)
 
@@ -190,7 +189,7 @@ def _facets(context: AppContext) -> Handler:
 def _tags(context: AppContext) -> Handler:
     def answer(request: Request, gallery: str) -> Response:
         def given() -> Response:
-            return JSONResponse({"tags": context.gallery(gallery).tags()}, headers={"Cache-Control": "no-store"})
+            return JSONResponse({"tags": context.gallery(gallery).tags()}, headers=FRESH)
 
         return answered(request, given)
 

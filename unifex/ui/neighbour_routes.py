@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.ui.context import AppContext
-from unifex.ui.item_routes import Handler, ItemId, answered, at_most
+from unifex.ui.item_routes import FRESH, Handler, ItemId, answered, at_most
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.server.picture_addresses import ALIKE, LABELS
 
@@ -58,4 +58,4 @@ def _labels(context: AppContext) -> Handler:
 
 
 def _json(name: str, values: list) -> Response:
-    return JSONResponse({name: values}, headers={"Cache-Control": "no-store"})
+    return JSONResponse({name: values}, headers=FRESH)

@@ -13,7 +13,7 @@ from unifex.retrieval.query import Query
 from unifex.retrieval.saved_search import SavedSearch, last_id
 from unifex.retrieval.saved_searches import SavedSearches
 from unifex.ui.context import AppContext
-from unifex.ui.endpoint_values import text_of, told_hit
+from unifex.ui.endpoint_values import gallery_named, text_of, told_hit
 
 
 def keep(app: AppContext, gallery: Gallery, name: str, query: Query, dim: int, **more: Any) -> None:
@@ -35,7 +35,7 @@ def add_saved(app: AppContext) -> None:
 
         ``rename``: its new name; ``delete``: it goes; nothing is run then. ``/search`` with ``save`` makes one.
         """
-        opened = app.gallery(text_of("gallery", gallery) or app.first_gallery())
+        opened = gallery_named(app, gallery)
         searches = SavedSearches(app.library, opened)
         if not text_of("name", name):
             listed = [(one.name, *one.news(opened)) for one in searches.all()]

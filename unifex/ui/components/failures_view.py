@@ -17,6 +17,7 @@ from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.failures import WorstQuery
 from unifex.evaluation.parts import Part, missed
 from unifex.gallery.gallery import Gallery, Record
+from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.snapshot import Snapshot
 from unifex.ui.components.basic import item_grid, signal
 from unifex.ui.context import AppContext
@@ -65,11 +66,16 @@ class FailuresView:
     def show(self, gallery: Gallery, found: Evaluation) -> Updates:
         """Everything that failed."""
         rights = self.context.rights(gallery.name)
+        current, near = gallery.neighbours()
+        errors = duplicates = None  # where the gallery is not any more what was measured
+        if _are_of(current, found, gallery):
+            errors = _label_errors(gallery, found, current, near)
+            duplicates = _near_duplicates(gallery, found, current, near)
         return {
             self.opened: "",
             **self._queries(gallery, found, Part()),
-            self.errors: _grid(gallery, _label_errors(gallery, found), rights, _NO_ERRORS),
-            self.duplicates: _grid(gallery, _near_duplicates(gallery, found), rights, _NO_DUPLICATES),
+            self.errors: _grid(gallery, errors, rights, _NO_ERRORS),
+            self.duplicates: _grid(gallery, duplicates, rights, _NO_DUPLICATES),
         }
 
     def show_part(self, name: str | None, told: str) -> Updates:
@@ -135,11 +141,7 @@ def _items_of_label(gallery: Gallery, found: Evaluation, part: Part) -> list[Gro
     return [Group(title + more, [GroupItem(item) for item in items])]
 
 
-def _label_errors(gallery: Gallery, found: Evaluation) -> list[Group] | None:
-    """None where the gallery is not any more what was measured."""
-    current, near = gallery.neighbours()
-    if not _are_of(current, found, gallery):
-        return None
+def _label_errors(gallery: Gallery, found: Evaluation, current: Snapshot, near: Neighbours) -> list[Group]:
     groups = []
     for error in failures.label_errors(found.split, near, current.embeddings, ROWS):
         item, *others = _records(gallery, current.columns.ids[[error.item, *error.neighbours]])
@@ -154,11 +156,7 @@ def _are_of(current: Snapshot, found: Evaluation, gallery: Gallery) -> bool:
     return np.array_equal(current.columns.ids, found.split.columns.ids) and found.split.is_of(gallery)
 
 
-def _near_duplicates(gallery: Gallery, found: Evaluation) -> list[Group] | None:
-    """As :func:`_label_errors`."""
-    current, near = gallery.neighbours()
-    if not _are_of(current, found, gallery):
-        return None
+def _near_duplicates(gallery: Gallery, found: Evaluation, current: Snapshot, near: Neighbours) -> list[Group]:
     groups = []
     for pair in failures.duplicates(found.split, near, ROWS):
         query, item = _records(gallery, current.columns.ids[[pair.query, pair.item]])

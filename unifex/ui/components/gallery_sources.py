@@ -8,18 +8,16 @@ from dataclasses import dataclass, field
 import gradio as gr
 
 from unifex.core.language import say, to_say
-from unifex.core.progress import Work
 from unifex.core.text import plural
 from unifex.data import uploads
-from unifex.data.item import Source
-from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.index_report import IndexReport
-from unifex.gallery.indexing import index
+from unifex.gallery.gallery import GalleryError
 from unifex.gallery.known_sources import forget
+from unifex.gallery.records import Asked
 from unifex.gallery.relocating import relocate
 from unifex.gallery.writer import Registered
 from unifex.ui.components.basic import Choice, notice
 from unifex.ui.components.confirmation import Confirmation
+from unifex.ui.components.index_jobs import IndexJobs
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Updates, listen
@@ -94,13 +92,13 @@ class GallerySources:
 
         Raises ``GalleryError``, ``SourceError`` and ``JobError``.
         """
-        gallery, source = self.context.writable(name), self._open(self._registered(name, chosen))
-        work = self._looking(gallery, source, gone, rehash)
-        self.context.start("index", gallery.name, work, f"{source.spec} {gone} {rehash}")
-
-    def _looking(self, gallery: Gallery, source: Source, gone: str, rehash: bool) -> Work[IndexReport]:
-        with self.context.within_limits(source, gallery) as limited:
-            return (yield from index(gallery, limited, gone == PRUNE, gone == PRUNE_ALL, rehash))
+        gallery, known = self.context.writable(name), self._registered(name, chosen)
+        if known.complete and uploads.is_staged(self.context.library.folder, known.spec):
+            raise GalleryError(
+                say("the gallery has kept the images of this upload; drop them again to add what is new")
+            )
+        asked = Asked(gone == PRUNE, gone == PRUNE_ALL, rehash)
+        IndexJobs(self.context).start(known.spec, gallery.name, known.reading, asked=asked, may_be_empty=True)
 
     def relocate(self, name: str | None, chosen: int | None, place: str) -> Updates:
         """(gallery, source, new place) -> notice, sources, that something changed, the box empty.
@@ -151,13 +149,3 @@ class GallerySources:
             if source.id == chosen:
                 return source
         raise GalleryError(say("choose one of the gallery's sources first"))
-
-    def _open(self, registered: Registered) -> Source:
-        """It again, read as before. Raises ``SourceError``, and ``GalleryError`` for what cannot be looked at."""
-        if not uploads.is_staged(self.context.library.folder, registered.spec):
-            self.context.check_local(say("folders of the server are not read"))
-        elif registered.complete:
-            raise GalleryError(
-                say("the gallery has kept the images of this upload; drop them again to add what is new")
-            )
-        return registered.open()

@@ -78,16 +78,18 @@ class IndexJobs:
         options: Options = Options(),
         embedder: Callable[[], Embedder] | None = None,
         asked: Asked = Asked(),
+        may_be_empty: bool = False,
     ) -> Job:
         """Index a source into a gallery, or open a packed one under this name, else under that of :meth:`gallery_of`.
-        ``embedder``: of a new gallery, where it is another than the server's own; ``asked``: what else is done.
+        ``embedder``: of a new gallery, where it is another than the server's own; ``asked``: what else is done;
+        ``may_be_empty``: it had images once.
         """
         name = name or self.gallery_of(spec)
         self.context.jobs.check_turn(self.context.owner, "index")  # before anything is made for it
         if self.is_packed(spec):
             self.context.check_writable()
             return self.context.start("index", name, self._unpacking(spec, name), spec)
-        source = self.open(spec, options, may_be_empty=asked.prunes)  # nothing is made for nothing
+        source = self.open(spec, options, may_be_empty or asked.prunes)  # nothing is made for nothing
         with self.context.library.adding_to(name, embedder or (lambda: self.context.embedder)) as gallery:
             with contextlib.suppress(GalleryBusy):
                 announce(gallery, source, asked)
@@ -118,12 +120,9 @@ def came_of(job: Job, going_on: bool) -> str:
     """What came of an indexing that has ended; ``going_on``: it can be resumed."""
     resume = say("What was done is kept and can be searched; Resume goes on where it stopped.") if going_on else ""
     if isinstance(job.error, PruneRefused):
-        gone = say(
-            "{gone:,} of {items} are gone from their source; is a disk missing?",
-            gone=job.error.gone,
-            items=plural(job.error.known, "item", "items"),
+        text = say(
+            "{gone} If you mean it, choose under Sources to remove them however many they are.", gone=job.error.doubt
         )
-        text = say("{gone} If you mean it, choose under Sources to remove them however many they are.", gone=gone)
         return message(say("Everything is indexed, nothing was removed"), text, "warning")
     if job.state == State.FAILED:
         return message(say("Indexing '{name}' stopped", name=job.name), f"{job.problem}. {resume}".strip(), "error")

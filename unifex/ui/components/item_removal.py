@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import gradio as gr
 
 from unifex.core.language import say
-from unifex.core.text import plural
+from unifex.core.text import lines_of, plural
 from unifex.gallery import changing
 from unifex.gallery.followed import is_followed
 from unifex.gallery.gallery import GalleryError
@@ -83,8 +83,3 @@ class ItemRemoval:
             self.paths: "\n".join(missing),
             self.removed: Wish.new(),
         }
-
-
-def lines_of(text: str) -> list[str]:
-    """What stands in a box of several lines."""
-    return [line.strip() for line in text.splitlines() if line.strip()]

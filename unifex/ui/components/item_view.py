@@ -83,12 +83,7 @@ class ItemView:
 
     def take_back(self, name: str, number: int, *_: str) -> Told:
         """A correction of this number (:func:`failure_lists.key`) is taken back."""
-        gallery = self.context.writable(name)
-        said = next((said for said in gallery.corrections() if failure_lists.key(said) == number), None)
-        if said is None:
-            raise GalleryError(say("that was taken back already"))
-        with gallery.write() as writer:
-            writer.undo([said])
+        said = taken_back(self.context.writable(name), number)
         return Told(name, number, message(say("Taken back"), said.sentence, "good"), state="back")
 
     def _there(self, name: str, item: int, done: str = "") -> Told:
@@ -130,6 +125,16 @@ def _record(gallery: Gallery, item: int) -> Record:
 def _store(gallery: Gallery, said: Correction) -> None:
     with gallery.write() as writer:
         writer.correct([said])
+
+
+def taken_back(gallery: Gallery, number: int) -> Correction:
+    """The correction of this number, which holds no more. Raises ``GalleryError`` where it did not before."""
+    said = next((said for said in gallery.corrections() if failure_lists.key(said) == number), None)
+    if said is None:
+        raise GalleryError(say("that was taken back already"))
+    with gallery.write() as writer:
+        writer.undo([said])
+    return said
 
 
 def _correction_told(told: str) -> tuple[str, str, int, str, str]:

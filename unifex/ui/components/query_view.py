@@ -90,9 +90,7 @@ class QueryView:
         def shown(path: Any) -> str:
             """An upload as every browser can show it, as the ``src`` of an <img>; empty where there is none."""
             try:
-                data = self.context.uploaded(path).read_bytes()
-                image = images.decode(data, thumbnails.PREVIEW_SIZE).image
-                return thumbnails.data_uri(thumbnails.thumbnail(image, thumbnails.PREVIEW_SIZE, quality=85))
+                return thumbnails.data_uri(thumbnails.preview(self.context.uploaded(path).read_bytes()))
             except ERRORS:
                 return ""
 

@@ -8,8 +8,8 @@ import gradio as gr
 from gradio.components import Component
 
 from unifex.core.language import say, to_say
+from unifex.core.text import lines_of
 from unifex.data.item import Options
-from unifex.ui.components.item_removal import lines_of
 
 _FRAMES = {
     "every 1": to_say("one a second"),

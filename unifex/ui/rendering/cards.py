@@ -29,14 +29,10 @@ class Card:
     kind: str = ""
 
     @property
-    def name(self) -> str:
-        """The label, or what the file is called."""
-        return self.record.label or self.record.path.rpartition("/")[2]
-
-    @property
     def spoken(self) -> str:
         """The card in words."""
-        return ", ".join(part for part in (self.name, self.record.domain or say("no domain"), self.described) if part)
+        domain = self.record.domain or say("no domain")
+        return ", ".join(part for part in (self.record.name, domain, self.described) if part)
 
     @property
     def picture(self) -> str:

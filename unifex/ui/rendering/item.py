@@ -33,11 +33,6 @@ class Shown:
     editable: bool = False
     video: bool = False
 
-    @property
-    def name(self) -> str:
-        """The label, or what the file is called."""
-        return self.record.label or self.record.path.rpartition("/")[2]
-
 
 @dataclass(frozen=True)
 class Told:
@@ -62,7 +57,7 @@ class Told:
         """An item as it is now."""
         record = shown.record
         width, height = (0, 0) if shown.problem else (record.width, record.height)
-        return cls(shown.gallery, record.id, html, "there", shown.name, version(record), width, height)
+        return cls(shown.gallery, record.id, html, "there", record.name, version(record), width, height)
 
     def as_json(self, number: int) -> str:
         """``number`` makes it another than the one before: the page listens to changes."""

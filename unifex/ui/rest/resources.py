@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -28,8 +27,7 @@ from unifex.models.image_like import ImageLike
 from unifex.retrieval.browsing import check_order
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
-from unifex.retrieval.search import search
-from unifex.retrieval.suggestions import suggest
+from unifex.retrieval.suggestions import search_with_part
 from unifex.ui.components.index_jobs import IndexJobs
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.endpoint_values import facts_of
@@ -139,11 +137,8 @@ class Resources:
             self.context.check_local(say("near-copies are not compared"))
         how: dict[str, Any] = {"k": asked.depth, "dim": asked.dim, "rerank": asked.rerank, "fold": asked.folded}
         shown = self._whole(gallery, query) if asked.auto_box else None
-        result = search(gallery, query, filters=filters, **how)
-        others = replace(filters, exclude=frozenset(query.items))
-        part = suggest(gallery, shown, result, filters=others, **how) if shown is not None else None
-        result, region = (part.result, part.region) if part else (result, None)
-        return SearchAnswer.of(gallery.name, result, asked, region, self.context.settings.public)
+        result, _, part = search_with_part(gallery, query, shown, filters=filters, **how)
+        return SearchAnswer.of(gallery.name, result, asked, part, self.context.settings.public)
 
     def _whole(self, gallery: Gallery, query: Query) -> ImageLike:
         """The one picture of which a part is to be found: the work of a hundred searches, nothing for strangers."""

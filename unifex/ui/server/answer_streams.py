@@ -15,12 +15,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
 from enum import StrEnum
 from http.client import NOT_FOUND
-from typing import TypeVar
 from urllib.parse import parse_qs
 
+from cachetools import FIFOCache
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,7 +34,6 @@ _CLOSE = b'data: {"msg":"close_stream"'
 _BEAT = b'data: {"msg":"heartbeat"}\n\n'
 _ANSWERS, _QUESTIONS = "/gradio_api/queue/data", "/gradio_api/queue/join"
 _CALLS, _HEARING = "/gradio_api/component_server", "unifex.hearing"
-T = TypeVar("T")
 
 
 class Hearing(StrEnum):
@@ -65,8 +63,8 @@ class AnswerStreams:
         self.seconds, self.unheard_seconds, self.beat_seconds = seconds, unheard_seconds, beat_seconds
         self._streams: dict[str, list[asyncio.Event]] = {}  # by session: set when something new was asked
         self._waiting: dict[str, list[asyncio.Event]] = {}  # by address, the oldest first: set when it is to end
-        self._broken: OrderedDict[str, bool] = OrderedDict()  # sessions whose stream broke
-        self._unheard: OrderedDict[str, float] = OrderedDict()  # by session: since when it asks without a stream
+        self._broken: FIFOCache[str, bool] = FIFOCache(REMEMBERED)  # sessions whose stream broke
+        self._unheard: FIFOCache[str, float] = FIFOCache(REMEMBERED)  # by session: since when it asks without a stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let everything through; the end of a browser's stream waits for questions."""
@@ -148,7 +146,7 @@ class AnswerStreams:
                 if left > 0 and not done:
                     await send({"type": "http.response.body", "body": _BEAT, "more_body": True})
             if tasks[1].done():
-                _remember(self._broken, session, True)
+                self._broken[session] = True
             return asked.is_set() and not tasks[1].done()
         finally:
             for task in tasks:
@@ -172,7 +170,7 @@ class AnswerStreams:
                 for asked in self._streams.get(session, ()):
                     asked.set()
                 if session not in self._streams and session not in self._unheard:
-                    _remember(self._unheard, session, time.monotonic())
+                    self._unheard[session] = time.monotonic()
             await send(message)
 
         await self.app(scope, receiving, sending)
@@ -195,12 +193,6 @@ class AnswerStreams:
         if since is not None and time.monotonic() - since > self.unheard_seconds:
             return Hearing.UNHEARD
         return Hearing.BROKEN if session in self._broken else Hearing.WELL
-
-
-def _remember(known: OrderedDict[str, T], session: str, value: T) -> None:
-    known[session] = value
-    if len(known) > REMEMBERED:
-        known.popitem(last=False)
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -373,5 +373,4 @@ def _cookie(token: str, request: Request) -> str:
 
 
 def _without_metadata(path: Path) -> bytes:
-    picture = images.decode(path.read_bytes(), at_least=thumbnails.PREVIEW_SIZE).image
-    return thumbnails.thumbnail(picture, thumbnails.PREVIEW_SIZE, quality=85)
+    return thumbnails.preview(path.read_bytes())

@@ -15,12 +15,11 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from unifex.core.disk import BLOCK_BYTES
+from unifex.core.disk import BLOCK_BYTES, DELETED
 from unifex.core.language import say
 from unifex.ui.server.quotas import MAX_FILES, Caller, Quotas
 from unifex.ui.server.rates import Refusal
 from unifex.ui.server.visitor_files import SENT, RoomError, VisitorFiles
-from unifex.ui.server.workspaces import DELETED
 
 _NO_FORM = "an upload is a form with files"
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from unifex.core import disk
-from unifex.core.disk import BLOCK_BYTES, blocks
+from unifex.core.disk import BLOCK_BYTES, DELETED, blocks
 from unifex.core.images import ImageError
 from unifex.core.language import say, to_say
 from unifex.core.text import size
@@ -38,7 +38,6 @@ FILES_PER_IMAGE = 2  # so many uploads may wait for each image that may be kept
 ENTRIES_PER_IMAGE = 4  # so many entries of a source are looked at for each
 THUMBNAIL_BYTES = 2 * BLOCK_BYTES  # with its folder
 _KEY, _USED, _TRAININGS, _DOOMED, _FILES, _SERVING = "key", "used", "trainings", ".deleted-", ".files", ".serving"
-DELETED = to_say("your data was deleted; reload the page")
 NO_VISITOR = to_say(
     "this browser keeps no cookie for this page, so that nothing can be kept for you alone; open the page in a tab of "
     "its own, or allow its cookie"

@@ -22,7 +22,7 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.ui.components.basic import Choice, job_notice, notice
 from unifex.ui.components.failures_view import FailuresView
 from unifex.ui.components.gallery_picker import gallery_picker
-from unifex.ui.components.item_view import ItemView
+from unifex.ui.components.item_view import ItemView, taken_back
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
@@ -228,12 +228,7 @@ class EvaluateTab:
 
     def undo(self, name: str, event: gr.EventData) -> Updates:
         """(gallery; a correction's key) -> as :meth:`mend`. Raises ``GalleryError``."""
-        gallery = self.context.writable(name)
-        said = next((said for said in gallery.corrections() if failure_lists.key(said) == int(event.item)), None)
-        if said is None:
-            raise GalleryError(say("that was taken back already"))
-        with gallery.write() as writer:
-            writer.undo([said])
+        said = taken_back(self.context.writable(name), int(event.item))
         return self._done(say("Taken back: {sentence}", sentence=said.sentence))
 
     def _done(self, sentence: str) -> Updates:

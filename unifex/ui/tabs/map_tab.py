@@ -19,9 +19,9 @@ from unifex.core.progress import Work
 from unifex.core.templates import render
 from unifex.core.text import plural, reason
 from unifex.evaluation.compare import baselines
-from unifex.gallery import corrections
-from unifex.gallery.corrections import Correction
-from unifex.gallery.gallery import Gallery, GalleryError, Record
+from unifex.gallery import changing
+from unifex.gallery.changing import Change
+from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.maps import page
 from unifex.maps.projection import Map, kept_map, moved_most, project
 from unifex.ui.components.basic import Choice, item_grid, job_notice, notice, signal
@@ -265,9 +265,7 @@ class MapTab:
 
     def label_chosen(self, name: str, chosen: Selection, label: str) -> Updates:
         """(gallery, chosen items, label) -> notice, that something was corrected. Raises ``GalleryError``."""
-        return self._correct(
-            name, chosen, lambda record: corrections.relabel(record, label), say("now labelled '{label}'", label=label)
-        )
+        return self._correct(name, chosen, changing.labelling(label), say("now labelled '{label}'", label=label))
 
     def ask_to_drop(self, name: str, chosen: Selection) -> str:
         """(gallery, chosen items) -> what leaving them out does. Raises ``GalleryError`` where nothing is chosen."""
@@ -282,15 +280,14 @@ class MapTab:
 
     def drop_chosen(self, name: str, chosen: Selection) -> Updates:
         """(gallery, chosen items) -> as :meth:`label_chosen`."""
-        return self._correct(name, chosen, corrections.drop, say("left out of the gallery"))
+        return self._correct(name, chosen, changing.leaving_out, say("left out of the gallery"))
 
-    def _correct(self, name: str, chosen: Selection, tell: Callable[[Record], Correction], done: str) -> Updates:
+    def _correct(self, name: str, chosen: Selection, change: Change, done: str) -> Updates:
         gallery = self.context.writable(name)
-        said = [tell(record) for record in gallery.records(chosen.of(name))]
         with gallery.write() as writer:
-            writer.correct(said)
+            corrected = change(gallery, writer, chosen.of(name))
         text = say("The Evaluate tab lists all corrections and can undo them.")
-        items = plural(len(said), "item", "items")
+        items = plural(corrected, "item", "items")
         return {self.notice: message(f"{items} {done}", text, "good"),
                 self.item_view.corrected: Wish.new()}  # fmt: skip
 
