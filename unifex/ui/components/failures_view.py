@@ -74,7 +74,7 @@ class FailuresView:
         return {
             self.opened: "",
             **self._queries(gallery, found, Part()),
-            self.errors: _grid(gallery, errors, rights, _NO_ERRORS),
+            self.errors: _grid(gallery, errors, rights, _ERRORS if errors else _NO_ERRORS),
             self.duplicates: _grid(gallery, duplicates, rights, _NO_DUPLICATES),
         }
 
@@ -173,6 +173,7 @@ def _records(gallery: Gallery, ids: np.ndarray) -> list[Record | None]:
 
 _HOW = to_say("Each row: the query, what it found wrongly, and what it should have found.")
 _NOTHING = to_say("Every query found all it could.")
+_ERRORS = to_say("Items whose neighbours all agree on another label, which may be the right one.")
 _NO_ERRORS = to_say("No item's neighbours all agree on another label.")
 _NO_DUPLICATES = to_say(
     "Images that stand in query and index, or nearly so, and flatter the figures. The Gallery tab lists all duplicates."

@@ -219,7 +219,7 @@ class TrainTab:
         if not self._writable:
             text = message(say("This server is read-only"), say("Run it yourself, or duplicate the Space, to train."))
         elif not can:
-            remedy = say("Upload labelled folders above, or make a gallery of your own in the Gallery tab, to train.")
+            remedy = say("Upload labelled folders here, or make a gallery of your own in the Gallery tab, to train.")
             text = message(say("'{name}' belongs to this server", name=gallery), remedy)
         return {self.starting: gr.update(visible=can), self.refused: text}
 
