@@ -16,7 +16,7 @@ from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.templates import render
 from unifex.exports.formats import offered
-from unifex.ui.page_state import item_id
+from unifex.ui.page_state import as_told, item_id
 from unifex.ui.scripts import scripts
 
 
@@ -56,11 +56,9 @@ def signal(name: str) -> gr.HTML:
 
 def item_told(told: str) -> tuple[str, int]:
     """Gallery and id of the item that a signal tells of. Raises ``UnifexError`` for anything else."""
-    try:
+    with as_told():
         gallery, item = parse_json(told)
         return str(gallery), item_id(item)
-    except (TypeError, ValueError) as error:
-        raise UnifexError(say("that is not an item; reload the page")) from error
 
 
 def further_told(told: str) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.ui.components.basic import item_told, signal
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Updates, listen
-from unifex.ui.page_state import Wish, item_id
+from unifex.ui.page_state import Wish, as_told, item_id
 from unifex.ui.rendering import failure_lists
 from unifex.ui.rendering.html import message
 from unifex.ui.rendering.item import Shown, Told, detail, left_out
@@ -134,13 +134,11 @@ def _store(gallery: Gallery, said: Correction) -> None:
 
 def _correction_told(told: str) -> tuple[str, str, int, str, str]:
     """Action, gallery, item, label and domain that a signal tells of. Raises ``UnifexError`` for anything else."""
-    try:
+    with as_told():
         action, gallery, item, label, domain = parse_json(told)
         if action not in ACTIONS:
             raise ValueError("no such correction")
         known = action, str(gallery), item_id(item), str(label), str(domain)
-    except (TypeError, ValueError) as error:
-        raise UnifexError(say("that is no correction; reload the page")) from error
     if max(len(known[3]), len(known[4])) > MAX_TEXT:
         raise UnifexError(say("a label or a domain has at most {most} characters", most=MAX_TEXT))
     return known
