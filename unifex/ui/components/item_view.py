@@ -71,13 +71,13 @@ class ItemView:
     def relabel(self, name: str, item: int, label: str, domain: str) -> Told:
         """It has another label and domain."""
         gallery = self.context.writable(name)
-        _store(gallery, corrections.relabel(_record(gallery, item), label, domain))
+        _store(gallery, corrections.relabel(gallery.record(item), label, domain))
         return self._there(name, item, message(say("Label saved"), say(_UNDO), "good"))
 
     def leave_out(self, name: str, item: int, *_: str) -> Told:
         """It is not found any more."""
         gallery = self.context.writable(name)
-        said = corrections.drop(_record(gallery, item))
+        said = corrections.drop(gallery.record(item))
         _store(gallery, said)
         return Told(name, item, left_out(said, failure_lists.key(said)), state="left")
 
@@ -117,14 +117,6 @@ def _has_video(gallery: Gallery, record: Record) -> bool:
         return gallery.video_file(record).is_file()
     except (GalleryError, OSError):
         return False
-
-
-def _record(gallery: Gallery, item: int) -> Record:
-    """Raises ``GalleryError`` where there is none any more."""
-    records = gallery.records([item])
-    if not records:
-        raise GalleryError(say("this item is no longer here: it was removed or left out since"))
-    return records[0]
 
 
 def _store(gallery: Gallery, said: Correction) -> None:

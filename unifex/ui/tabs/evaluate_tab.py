@@ -240,10 +240,8 @@ class EvaluateTab:
 
 def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:
     """Store one correction; what was done."""
-    found = gallery.records([item, other] if other else [item])
-    if len(found) < (2 if other else 1):
-        raise GalleryError(say("the item is no longer in the gallery; evaluate again"))
-    first, last = found[0], found[-1]
+    first = gallery.record(item)
+    last = gallery.record(other) if other else first
     make = {
         "relabel": lambda: corrections.relabel(first, last.label, last.domain),
         "drop": lambda: corrections.drop(first),
