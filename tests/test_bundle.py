@@ -135,7 +135,7 @@ def test_a_model_that_is_damaged_here_is_in_nobodys_way(gallery, embedder, there
     (there.models / name).mkdir(parents=True)
     (there.models / name / "config.json").write_text("damaged")
     again = unpacked(tmp_path / "g.zip", "again", there)
-    assert again.config.model == f"{name[:76]}-2"
+    assert again.config.model == f"{name[:78]}-2"
     assert len(again) == len(gallery)
 
 

@@ -72,8 +72,6 @@ def test_colours_of_wide_spaces_become_srgb(name, format):
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "AVIF", "HEIF"])
 def test_every_format_hands_its_profile_over(format):
-    if format == "HEIF":
-        pytest.importorskip("pillow_heif")
     matrix, exponent = SPACES["Adobe RGB"]
     data = encoded(Image.new("RGB", (64, 64), (30, 160, 90)), format, icc_profile=rgb_profile(matrix, curve(exponent)))
     assert np.abs(np.array(decode(data).image.getpixel((9, 9))) - as_srgb((30, 160, 90), matrix, exponent)).max() <= 8

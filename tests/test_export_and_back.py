@@ -235,7 +235,7 @@ def test_a_manifest_of_something_else_can_be_excluded(tmp_path, embedder):
     (folder / "manifest.csv").write_text("name,size\nfoo,1\n")
     with pytest.raises(SourceError, match="no column 'path'"):
         open_source(str(folder))
-    assert list(walk(folder, exclude=["manifest.csv"])[0]) == ["0.png"]
+    assert list(walk(folder, exclude=("manifest.csv",))[0]) == ["0.png"]
 
 
 def test_a_curated_manifest_has_one_column_for_each_thing(tmp_path):

@@ -84,8 +84,8 @@ def laid(folder: Path, name: str, said: object, below: str = "", names: tuple[st
     return folder
 
 
-def read(source: Path, **options: object) -> tuple[Said, dict[str, str]]:
-    found = list(open_source(str(source), **options))  # type: ignore[arg-type]
+def read(source: Path, exclude: tuple[str, ...] = ()) -> tuple[Said, dict[str, str]]:
+    found = list(open_source(str(source), Options(exclude=exclude)))
     items = [one for one in found if isinstance(one, Item)]
     said = {i.path: (i.label, i.domain, i.split, dict(i.labels.extra), i.tags) for i in items}
     return said, {one.path: one.reason for one in found if isinstance(one, Skipped)}
@@ -267,7 +267,7 @@ def test_a_broken_file_is_named_with_its_line_and_what_helps(tmp_path, name, tex
     with pytest.raises(SourceError, match=told) as raised:
         list(open_source(str(tmp_path)))
     assert f"--exclude {name} reads the folder without it" in str(raised.value)
-    assert set(read(tmp_path, exclude=[name])[0]) == {"a.png", "in/b.png", "c.png"}
+    assert set(read(tmp_path, exclude=(name,))[0]) == {"a.png", "in/b.png", "c.png"}
 
 
 def test_bytes_that_are_no_utf_8_are_named_with_their_line(tmp_path):

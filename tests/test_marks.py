@@ -42,6 +42,6 @@ def test_marks_count_for_the_query_they_were_made_about():
     ],
 )
 def test_what_is_no_mark_is_refused(told):
-    with pytest.raises(UnifexError, match="no mark"):
+    with pytest.raises(UnifexError, match="cannot be read"):
         marks_told(told)
     assert marks_told(json.dumps(["less", "drawn", [1, 2], ""])) == ("less", "drawn", [1, 2])

@@ -43,7 +43,7 @@ def test_nothing_chosen_is_nothing_said():
     ],
 )
 def test_what_is_no_choice_is_refused_in_words(told):
-    with pytest.raises(UnifexError, match="not an item"):
+    with pytest.raises(UnifexError, match="cannot be read"):
         Selection.told(told)
 
 

@@ -212,7 +212,8 @@ def test_a_folder_that_cannot_be_read_is_named(folder, monkeypatch):
 @pytest.fixture
 def parquet(tmp_path) -> Path:
     """A data set as the hub stores it: parquet files with an image column and a ClassLabel."""
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     features = datasets.Features(
         {"id": datasets.Value("int64"), "photo": datasets.Image(), "kind": datasets.ClassLabel(names=["disc", "cross"])}
     )
@@ -248,7 +249,8 @@ def test_hub_data_set_that_is_not_there(tmp_path):
 
 
 def _publish(rows, to: Path) -> str:
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
     pictures = [{"bytes": data, "path": None} for data, _ in rows]
     table = datasets.Dataset.from_dict({"image": pictures, "label": [label for _, label in rows]}, features=features)

@@ -315,7 +315,7 @@ def test_videos_elsewhere_are_refused_with_the_reason(tmp_path, clips):
     packed = tmp_path / "packed.zip"
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(clips / "clips/dog.mp4", "clips/dog.mp4")
-    for source in (open_source(str(packed)), open_source(str(clips), keep=True)):
+    for source in (open_source(str(packed)), open_source(str(clips), Options(keep=True))):
         assert [refused.reason for refused in source] == [video.ELSEWHERE]
     assert [refused.reason for refused in open_source(str(clips))] == [video.NOT_HERE]  # to whoever takes no frames
     (clips / "manifest.csv").write_text("path,label\nclips/dog.mp4,dog\n")

@@ -32,7 +32,7 @@ def test_what_nobody_uses_comes_to_its_end(workspaces, embedder):
         workspace.library.get_or_create("g", lambda: embedder)
     long_ago = time.time() - 101
     os.utime(ended.folder / "used", (long_ago, long_ago))
-    assert workspaces.sweep() == [ended.folder.name]
+    workspaces.sweep()
     assert (kept.folder.exists(), ended.folder.exists()) == (True, False)
     with pytest.raises(GalleryError, match="was deleted"):
         ended.touch()

@@ -158,9 +158,9 @@ def test_a_row_a_cell_and_a_label_open_their_pictures(server, open_page):
     title.get_by_role("button", name="All failed queries").click()
     expect(title).to_contain_text("All queries")
     page.evaluate("unifex.part({ label: 3 })")  # what no press tells
-    expect(page.locator("#correction-notice")).to_contain_text("that is no part of an evaluation")
-    page.evaluate("unifex.mend(['drop', 'drawn', -1, 0])")
-    expect(page.locator("#correction-notice")).to_contain_text("that mends nothing")
+    expect(page.locator("#correction-notice")).to_contain_text("the page said what cannot be read")
+    page.evaluate("unifex.mend(['drop', 'drawn', 99999, 0])")
+    expect(page.locator("#correction-notice")).to_contain_text("has no item 99999")
 
 
 def test_context_is_scored_beside_plain_search(server, open_page):

@@ -6,13 +6,13 @@ import csv
 import zipfile
 from pathlib import Path
 
-from unifex.data.item import Item, Skipped
+from unifex.data.item import Item, Options, Skipped
 from unifex.data.sources import open_source
 
 
 def walk(spec, **options) -> tuple[dict[str, Item], dict[str, str]]:
     """Items by their path; why the others were skipped."""
-    found = list(open_source(str(spec), **options))
+    found = list(open_source(str(spec), Options(**options)))
     items = {entry.path: entry for entry in found if isinstance(entry, Item)}
     return items, {entry.path: entry.reason for entry in found if isinstance(entry, Skipped)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
 
 
 def _export(options: argparse.Namespace) -> dict[str, Any]:
-    from unifex.exports.export import as_json, export
+    from unifex.exports.export import export
     from unifex.exports.formats import format_named
 
     format = format_named(options.to)
@@ -69,7 +69,7 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
         return _push(options, selection, format)
     exported = watched(export(selection, format, out, options.replace))
     _tell(options, gallery, exported)
-    return {"gallery": gallery.name, **as_json(exported)}
+    return {"gallery": gallery.name, **asdict(exported)}
 
 
 def _selection(options: argparse.Namespace, gallery: Gallery) -> Selection:
@@ -98,7 +98,7 @@ def _tell(options: argparse.Namespace, gallery: Gallery, exported: Exported) -> 
 def _push(options: argparse.Namespace, selection: Selection, format: Format) -> dict[str, Any]:
     """Put a data set on the hub."""
     from unifex.data.tree import EXPORT_MARK
-    from unifex.exports.export import as_json, export
+    from unifex.exports.export import export
     from unifex.exports.hub_dataset import SHARDS
     from unifex.models import hub
 
@@ -112,4 +112,4 @@ def _push(options: argparse.Namespace, selection: Selection, format: Format) -> 
         address = hub.push(made, repo, "dataset", not options.public, SHARDS, EXPORT_MARK)
     exported = replace(exported, path=address)
     _tell(options, selection.gallery, exported)
-    return {"gallery": selection.gallery.name, **as_json(exported)}
+    return {"gallery": selection.gallery.name, **asdict(exported)}

@@ -62,12 +62,12 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def free_port(host: str, wanted: int, ports: int = PORTS_TRIED) -> int:
-    """``wanted``, or the first free one of so many ``ports`` from it on; any for 0.
+def free_port(host: str, wanted: int) -> int:
+    """``wanted``, or the first free one of :data:`PORTS_TRIED` from it on; any for 0.
 
     Raises :class:`AddressError` for a port that may not be used, and when all are taken.
     """
-    last = min(wanted + ports, 65536) - 1
+    last = min(wanted + PORTS_TRIED, 65536) - 1
     tried = [LOOPBACK, *addresses(host)]  # Gradio wants the port on 127.0.0.1, too, whatever it serves
     for port in range(wanted, last + 1):
         try:

@@ -136,17 +136,9 @@ def write_array(path: Path, array: np.ndarray, origin: Origin) -> None:
     write(path, save, origin)
 
 
-def read_array(path: Path, origin: Origin, mapped: bool = False) -> np.ndarray | None:
-    """What :func:`write_array` wrote, in memory or ``mapped``; None when there is none of this origin that is whole."""
-
-    def load(file: BinaryIO) -> np.ndarray:
-        if not mapped:
-            return np.lib.format.read_array(file, allow_pickle=False)
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        return np.memmap(file, dtype, "r", file.tell(), shape)
-
-    return read(path, load, origin)
+def read_array(path: Path, origin: Origin) -> np.ndarray | None:
+    """What :func:`write_array` wrote; None when there is none of this origin that is whole."""
+    return read(path, lambda file: np.lib.format.read_array(file, allow_pickle=False), origin)
 
 
 def write_json(path: Path, values: dict[str, Any], origin: Origin) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import ExifTags, Image
 
 from unifex.core import colour, image_error, metadata, tiff
@@ -27,13 +28,7 @@ from unifex.core.metadata import FileMetadata
 from unifex.core.preprocessing import REDUCING_GAP, WHITE
 from unifex.core.regions import WHOLE, Region
 
-try:  # HEIC/HEIF is an extra: `pip install pillow-heif`
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-    HEIC_AVAILABLE = True
-except ImportError:
-    HEIC_AVAILABLE = False
+pillow_heif.register_heif_opener()
 
 MAX_BYTES = 256 * 2**20
 MAX_ASPECT = 100  # 1 x 100,000 pixels shows nothing once it is fitted to a square
@@ -385,8 +380,6 @@ def _told(error: Exception, data: bytes) -> ImageError:
     if any(sign in text.lower() for sign in ("truncated", "unexpected end", "failed to read")):
         return ImageError(say("truncated file"), image_error.WHOLE_FILE)
     if isinstance(error, Image.UnidentifiedImageError):
-        if data[4:8] == b"ftyp" and not HEIC_AVAILABLE:
-            return ImageError(say("HEIC image: `pip install pillow-heif` to read it"), image_error.CONVERTED)
         damaged = looks_like_image(data[:32])
         told = say("damaged image") if damaged else say("not an image")
         return ImageError(told, image_error.WHOLE_FILE if damaged else image_error.ANOTHER_FORMAT)

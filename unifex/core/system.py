@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -37,6 +38,12 @@ def delete(path: Path) -> None:
 def is_name(text: str) -> bool:
     """Whether a gallery or a model can be called so, as a folder can everywhere, but for :func:`is_device`."""
     return bool(re.fullmatch(r"\w[\w .()+-]*", text)) and len(text.encode()) <= MAX_NAME
+
+
+def numbered(name: str, between: str = "-") -> Iterator[str]:
+    """``name``, and with 2, 3 ... behind it, none longer than a name may be."""
+    for ending in itertools.chain([""], (f"{between}{number}" for number in itertools.count(2))):
+        yield name.encode()[: MAX_NAME - len(ending)].decode(errors="ignore").rstrip(" (.") + ending
 
 
 def is_device(name: str) -> bool:

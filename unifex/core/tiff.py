@@ -63,10 +63,8 @@ def buffer(opened: TiffImagePlugin.TiffImageFile) -> int:
 @contextlib.contextmanager
 def first_page(data: bytes) -> Iterator[TiffPage]:
     """The first page as tifffile knows it. Raises :class:`TiffError` when nothing here reads its kind of samples."""
-    try:
-        import tifffile
-    except ImportError as error:
-        raise TiffError(say("TIFF of high depth: `pip install tifffile` to read it")) from error
+    import tifffile
+
     logging.getLogger("tifffile").addHandler(_SILENCE)
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first

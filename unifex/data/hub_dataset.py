@@ -71,10 +71,8 @@ class HubDataset:
             ) from error
 
     def _open(self):
-        try:
-            import datasets
-        except ImportError as error:
-            raise SourceError("hub data sets need `pip install datasets`") from error
+        import datasets
+
         try:
             rows = datasets.load_dataset(self.name, self.config, split=self.split, streaming=True)
             features = rows.features or {}

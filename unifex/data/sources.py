@@ -6,7 +6,6 @@ Another kind is a file of its own with its :class:`SourceKind`, and its line in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from unifex.core.language import say
@@ -40,19 +39,8 @@ def names() -> str:
     return either([say(kind.name) for kind in SOURCES if kind.form])
 
 
-def open_source(
-    spec: str,
-    keep: bool = False,
-    exclude: Sequence[str] = (),
-    follow_links: bool = False,
-    options: Options | None = None,
-) -> Source:
-    """Open what one of :data:`SOURCES` takes.
-
-    ``keep``, ``exclude`` and ``follow_links`` are of :class:`Options`; ``options`` gives all of them at once.
-    Raises :class:`SourceError`.
-    """
-    options = options or Options(keep, tuple(exclude), follow_links)
+def open_source(spec: str, options: Options = Options()) -> Source:
+    """Open what one of :data:`SOURCES` takes. Raises :class:`SourceError`."""
     if not spec.strip():
         raise SourceError(say("nothing is named: give {names}", names=names()))
     for kind in SOURCES:

@@ -176,12 +176,10 @@ def _safe_parts(name: str) -> tuple[str, ...]:
     return tuple(_short(system.file_name(part)) for part in parts)
 
 
-def _short(part: str, limit: int = 255) -> str:
+def _short(part: str) -> str:
     """A file name within what file systems take, its extension kept."""
-    if len(os.fsencode(part)) <= limit:
-        return part
     stem, suffix = os.path.splitext(part)
-    while len(os.fsencode(stem + suffix)) > limit and stem:
+    while len(os.fsencode(stem + suffix)) > 255 and stem:
         stem = stem[:-1]
     return stem + suffix
 

@@ -239,12 +239,12 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def difference(new: Evaluation, old: Evaluation, name: str = "mmp5", domain: str | None = None) -> Estimate:
-    """Mean gain of ``new`` over ``old``, query by query, with its interval; of all queries or of one domain's.
+def difference(new: Evaluation, old: Evaluation, domain: str | None = None) -> Estimate:
+    """Mean gain in mMP@5 of ``new`` over ``old``, query by query, with its interval; of all queries or of one domain's.
 
     Raises ValueError unless both are of the same split.
     """
     if new.split is not old.split:
         raise ValueError("paired differences need two evaluations of one split")
-    gains = getattr(new.metrics, name) - getattr(old.metrics, name)
+    gains = new.metrics.mmp5 - old.metrics.mmp5
     return metrics.mean(gains if domain is None else gains[new.split.domains == domain])

@@ -86,13 +86,13 @@ def mean(values: np.ndarray, seed: int = 0) -> Estimate:
     return _estimate(float(counted.mean()), resampled_means(counted, seed))
 
 
-def mean_over_groups(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> Estimate:
+def mean_over_groups(values: np.ndarray, groups: np.ndarray) -> Estimate:
     """Mean of the means of groups (macro over domains); queries are drawn anew within each group."""
     counted = ~np.isnan(values)
     by_group = [values[counted & (groups == group)] for group in np.unique(groups[counted])]
     if not by_group:
         return Estimate(np.nan, np.nan, np.nan)
-    drawn = np.mean([resampled_means(own, seed + number) for number, own in enumerate(by_group)], axis=0)
+    drawn = np.mean([resampled_means(own, number) for number, own in enumerate(by_group)], axis=0)
     return _estimate(float(np.mean([own.mean() for own in by_group])), drawn)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from unifex.core.files import folder_in_place_of, whole_file
@@ -101,8 +101,3 @@ def sent(selection: Selection, format: Format) -> Iterator[bytes]:
     yield from target.taken()
     target.finish()
     yield from target.taken()
-
-
-def as_json(exported: Exported) -> dict[str, object]:
-    """As the command line gives it."""
-    return {**asdict(exported), "notes": list(exported.notes)}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from unifex.core.files import with_checksum
 from unifex.core.language import say
-from unifex.core.system import MAX_NAME, is_name
+from unifex.core.system import is_name, numbered
 from unifex.core.text import command
 from unifex.gallery.bundle_file import BundleFile
 from unifex.gallery.config import GalleryConfig
@@ -84,10 +84,8 @@ def adopt_model(
     _check_width(widths, neck.input_dim)
     check_name(model.name, "model")
     _check_backbone(model, library.models)
-    stem = model.name.encode()[: MAX_NAME - 4].decode(errors="ignore")
-    free = (model.name, *(f"{stem}-{number}" for number in range(2, 1000)))
     own = (model.backbone_hash, neck.hash)
-    name = next(name for name in free if _model_here(name, library.models) in (None, own))
+    name = next(name for name in numbered(model.name) if _model_here(name, library.models) in (None, own))
     if _model_here(name, library.models) is None:
         (folder / FILES[0]).write_text(json.dumps({**asdict(model), "name": name}), encoding="utf-8")
         library.models.mkdir(parents=True, exist_ok=True)

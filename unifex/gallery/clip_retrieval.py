@@ -139,8 +139,6 @@ def _is_ours(file: Path) -> bool:
     number = file.stem.rpartition("_")[2]
     try:
         said = parquet.read_schema(file.parent.parent / "metadata" / f"metadata_{number}.parquet").metadata
-    except FileNotFoundError:
-        return False
     except (OSError, ArrowException):
         return False
     return _OURS.items() <= (said or {}).items()

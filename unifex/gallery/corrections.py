@@ -22,7 +22,6 @@ KINDS = {
     "same": "both items show the same thing, whatever their labels say",
     "distinct": "the items are no copies of each other, however alike they are",
 }
-OF_TWO = ("same", "distinct")
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS corrections (
@@ -53,7 +52,7 @@ SENTENCES = {  # by kind; that of a label has a domain, too
 
 @dataclass(frozen=True)
 class Correction:
-    """``kind`` is one of :data:`KINDS`; label and domain belong to relabel, the other item to those :data:`OF_TWO`."""
+    """``kind`` is one of :data:`KINDS`; label and domain belong to relabel, the other item to same and distinct."""
 
     kind: str
     uri: str

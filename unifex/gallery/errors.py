@@ -66,6 +66,10 @@ def damaged(name: str, file: str) -> GalleryError:
     )
 
 
+class NoSuchItem(GalleryError):
+    """There is no item of this id, or none any more."""
+
+
 class ItemsGone(UnifexError):
     """A writer has removed items while something was done with them."""
 

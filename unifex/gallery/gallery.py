@@ -30,7 +30,7 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
 from unifex.gallery.derived_data import DerivedData
 from unifex.gallery.duplicates import Duplicates
-from unifex.gallery.errors import GalleryBusy, GalleryError, ItemsGone, NoSuchGallery, NotWritable
+from unifex.gallery.errors import GalleryBusy, GalleryError, ItemsGone, NoSuchGallery, NoSuchItem, NotWritable
 from unifex.gallery.features import StoredFeatures
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.records import Facts, Record, Registered
@@ -168,6 +168,13 @@ class Gallery:
         ``dropped``: also those that a correction leaves out.
         """
         return self.database.find(names, by, dropped)
+
+    def record(self, item: int) -> Record:
+        """The item with this id. Raises ``NoSuchItem``."""
+        found = self.records([item])
+        if not found:
+            raise NoSuchItem(say("gallery '{name}' has no item {item}, or none any more", name=self.name, item=item))
+        return found[0]
 
     def item_at(self, path: str) -> Record:
         """The item of this path or uri. Raises :class:`GalleryError` when there is none, or more than one."""

@@ -69,9 +69,7 @@ def say_of(connection: sqlite3.Connection, before: str, uri: str, conflict: str)
 
 def drop_pair_of_one(connection: sqlite3.Connection, uri: str) -> None:
     """No item is the same as itself, or distinct from it."""
-    connection.execute(
-        "DELETE FROM corrections WHERE kind IN ('same', 'distinct') AND uri = ? AND other_uri = uri", (uri,)
-    )
+    connection.execute("DELETE FROM corrections WHERE uri = ? AND other_uri = uri", (uri,))
 
 
 def move(connection: sqlite3.Connection, item: int, uri: str, stamp: str) -> None:

@@ -5,7 +5,6 @@ It becomes a gallery of its own, beside the one it was made from, since features
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -21,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unifex.core import images
 from unifex.core.files import new_folder, with_checksum, write_atomically
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
@@ -107,8 +105,7 @@ def _write_features(gallery: Gallery, embedder: Embedder, folder: Path) -> Work[
     for number, place in enumerate(places):  # before hours of work, not at its turn
         if number % AT_ONCE == 0:
             yield looking.at(number)
-        with _cannot_be_read(place.record):
-            pictures.check_there(gallery.database, place.record)
+        pictures.check_there(gallery.database, place.record)
     stage = Stage(to_say("indexing anew"), len(places), to_say("images"))
     with (
         closing(sqlite3.connect(folder / ITEMS)) as database,
@@ -135,20 +132,8 @@ def _write_features(gallery: Gallery, embedder: Embedder, folder: Path) -> Work[
                 database.execute("UPDATE shards SET checksum = ? WHERE id = ?", (checksum, shard))
 
 
-@contextlib.contextmanager
-def _cannot_be_read(record: Record) -> Iterator[None]:
-    try:
-        yield
-    except (GalleryError, images.ImageError) as error:
-        raise GalleryError(
-            say("'{path}' cannot be read any more ({error}); index its source again", path=record.path, error=error)
-        ) from error
-
-
 def _features_of(gallery: Gallery, embedder: Embedder, record: Record) -> np.ndarray:
-    with _cannot_be_read(record):
-        data = pictures.original(gallery.database, record)
-        image = images.decode(data, at_least=embedder.backbone.preprocessing.size).image
+    image = pictures.decoded(gallery.database, record, embedder.backbone.preprocessing.size)
     return features_again(embedder, image, record.path)
 
 

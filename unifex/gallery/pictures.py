@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+
+from PIL import Image
 
 from unifex.core import derived, disk, images, thumbnails
 from unifex.core.derived import Origin
@@ -28,6 +31,22 @@ def original(database: Database, record: Record) -> bytes:
         changed = "that was kept is damaged" if record.original else "file changed since; index it again"
         raise GalleryError(say("the image {changed} ({path})", changed=changed, path=record.path))
     return data
+
+
+def decoded(database: Database, record: Record, at_least: int) -> Image.Image:
+    """Of the image file, as :func:`unifex.core.images.decode` does it. Raises :class:`GalleryError`."""
+    with _needed(record):
+        return images.decode(original(database, record), at_least=at_least).image
+
+
+@contextlib.contextmanager
+def _needed(record: Record) -> Iterator[None]:
+    try:
+        yield
+    except (GalleryError, images.ImageError) as error:
+        raise GalleryError(
+            say("'{path}' cannot be read any more ({error}); index its source again", path=record.path, error=error)
+        ) from error
 
 
 def video_file(database: Database, record: Record) -> Path:
@@ -56,7 +75,8 @@ def _of_store(record: Record) -> bytes:
 def check_there(database: Database, record: Record) -> None:
     """Raises :class:`GalleryError` where an image file is not there any more; what is in a store is not asked for."""
     if not _is_in_store(record):
-        _path_of(database, record)
+        with _needed(record):
+            _path_of(database, record)
 
 
 def _path_of(database: Database, record: Record) -> Path:

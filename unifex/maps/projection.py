@@ -210,9 +210,9 @@ def aligned(coords: np.ndarray, to: np.ndarray) -> np.ndarray:
     return (scale * centre @ left @ right + to.mean(axis=0)).astype(np.float32)
 
 
-def moved_most(before: Map, after: Map, count: int = 24) -> np.ndarray:
-    """Positions of the items that lie farthest from their old coordinates, farthest first."""
-    return np.argsort(-np.linalg.norm(after.coords - before.coords, axis=1), kind="stable")[:count]
+def moved_most(before: Map, after: Map) -> np.ndarray:
+    """Positions of the 24 items that lie farthest from their old coordinates, farthest first."""
+    return np.argsort(-np.linalg.norm(after.coords - before.coords, axis=1), kind="stable")[:24]
 
 
 class UmapWorker:

@@ -10,11 +10,11 @@ from cachetools import LRUCache
 
 from unifex.core.arrays import positions_of
 from unifex.core.errors import UnifexError
-from unifex.core.language import say
-from unifex.core.text import either, shortened, what_there_is
+from unifex.core.language import say, to_say
+from unifex.core.text import either, shortened
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import Snapshot
-from unifex.retrieval.filters import Filters
+from unifex.retrieval.filters import Filters, lacking
 
 KEPT = 8  # listings; one of a million items is 8 MB
 
@@ -47,14 +47,8 @@ def check_order(gallery: Gallery, order: str) -> None:
     """Raises ``UnifexError`` for a further column that no item has: for who typed it. The page goes on without it."""
     columns, wanted = gallery.snapshot().further.extra, order[1:]
     if order[:1] in ("+", "-") and wanted not in columns:
-        raise UnifexError(
-            say(
-                "no column '{name}' to order by in gallery '{gallery}'; {there}",
-                name=shortened(wanted),
-                gallery=gallery.name,
-                there=what_there_is(columns, wanted),
-            )
-        )
+        no_column = to_say("no column '{name}' to order by in gallery '{gallery}'; {there}")
+        raise lacking(gallery, no_column, shortened(wanted), columns)
 
 
 # Positions int64 [N] of a snapshot's items in each order; another one is a line here.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 from unifex.core.text import printable, what_there_is
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.snapshot import CategoricalColumn, Snapshot
@@ -52,62 +52,34 @@ class Filters:
         """Raises ``UnifexError`` for what no item has: for who typed it, which is not "no hits"."""
         snapshot = gallery.snapshot()
         columns = snapshot.columns
-        for what, there, wanted in (
-            ("domain", columns.domains.names, self.domains),
-            ("split", columns.splits.names, self.splits),
-            ("label", columns.labels.names, self.labels),
+        for sentence, there, wanted in (
+            (to_say("no domain '{name}' in gallery '{gallery}'; {there}"), columns.domains.names, self.domains),
+            (to_say("no split '{name}' in gallery '{gallery}'; {there}"), columns.splits.names, self.splits),
+            (to_say("no label '{name}' in gallery '{gallery}'; {there}"), columns.labels.names, self.labels),
         ):
             for name in wanted:
                 if printable(name) not in map(printable, there):
-                    raise UnifexError(
-                        say(
-                            "no {what} '{name}' in gallery '{gallery}'; {there}",
-                            what=what,
-                            name=name,
-                            gallery=gallery.name,
-                            there=what_there_is(there, name),
-                        )
-                    )
+                    raise lacking(gallery, sentence, name, there)
         if not self._reads_further:
             return
         further = snapshot.further
         for name in self.tags:
             if not further.tags.among([name]).any():
-                raise UnifexError(
-                    say(
-                        "no tag '{name}' in gallery '{gallery}'; {there}",
-                        name=name,
-                        gallery=gallery.name,
-                        there=what_there_is(further.tags.names, name),
-                    )
-                )
+                no_tag = to_say("no tag '{name}' in gallery '{gallery}'; {there}")
+                raise lacking(gallery, no_tag, name, further.tags.names)
         for name in self.folders:
             if not in_folders(further.folders, [name]).any():
-                there = what_there_is(further.folders.names, name)
-                raise UnifexError(
-                    say(
-                        "no folder '{name}' in gallery '{gallery}'; {there}",
-                        name=name,
-                        gallery=gallery.name,
-                        there=there,
-                    )
-                )
+                no_folder = to_say("no folder '{name}' in gallery '{gallery}'; {there}")
+                raise lacking(gallery, no_folder, name, further.folders.names)
         for condition in self.where:
-            self._check_condition(gallery.name, further.extra, condition)
+            self._check_condition(gallery, further.extra, condition)
 
     @staticmethod
-    def _check_condition(gallery: str, extra: Mapping[str, CategoricalColumn], condition: Condition) -> None:
+    def _check_condition(gallery: Gallery, extra: Mapping[str, CategoricalColumn], condition: Condition) -> None:
         column = extra.get(condition.column)
         if column is None:
-            there = what_there_is(extra, condition.column)
-            raise UnifexError(
-                say(
-                    "no column '{column}' in gallery '{gallery}'; {there}",
-                    column=condition.column,
-                    gallery=gallery,
-                    there=there,
-                )
-            )
+            no_column = to_say("no column '{name}' in gallery '{gallery}'; {there}")
+            raise lacking(gallery, no_column, condition.column, extra)
         if condition.is_range and not condition.is_comparable(column):
             raise UnifexError(
                 say(
@@ -186,6 +158,11 @@ class Filters:
         for condition in self.where:
             grouped[condition.column].append(condition)
         return grouped
+
+
+def lacking(gallery: Gallery, sentence: str, name: str, there: Iterable[str]) -> UnifexError:
+    """That a gallery has nothing of this name, and what there is instead."""
+    return UnifexError(say(sentence, name=name, gallery=gallery.name, there=what_there_is(there, name)))
 
 
 def in_folders(column: CategoricalColumn, folders: Sequence[str]) -> np.ndarray:

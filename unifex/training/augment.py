@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from unifex.core import derived, disk, images
+from unifex.core import derived, disk
 from unifex.core.derived import Origin
 from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
+from unifex.gallery import pictures
 from unifex.gallery.embedding import features_again
 from unifex.gallery.gallery import Gallery, Record
 
@@ -81,8 +82,7 @@ def _features_of(gallery: Gallery, record: Record, count: int) -> np.ndarray:
     if known is None:
         known = np.empty((0, gallery.embedder.backbone.feature_dim), np.float16)
     if len(known) < count:
-        size = gallery.embedder.backbone.preprocessing.size
-        image = images.decode(gallery.original(record), at_least=size).image
+        image = pictures.decoded(gallery.database, record, gallery.embedder.backbone.preprocessing.size)
         new = [augment(image, record.sha256, number) for number in range(len(known), count)]
         made = [features_again(gallery.embedder, one, record.path) for one in new]
         known = np.concatenate([known, np.stack(made).astype(np.float16)])

@@ -163,8 +163,9 @@ class Pace:
     late: float
 
 
-def measure_pace(network: Any, frozen: FrozenPart, size: int, images: int = 8) -> Pace:
+def measure_pace(network: Any, frozen: FrozenPart, size: int) -> Pace:
     """Try a few images of ``size`` out: the frozen part, and the late blocks of ``network``."""
+    images = 8
     pixels = np.zeros((images, size, size, 3), np.uint8)
     network = network.to(memory_format=torch.channels_last)  # as it learns
     few, device = frozen.run(pixels), network.mean.device

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unifex.core import disk, images, system
+from unifex.core import disk, system
 from unifex.core.files import write_atomically
 from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import size as bytes_text
+from unifex.gallery import pictures
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.models.backbones import BackboneSpec
 from unifex.training.augment import VIEWS_VERSION, draw_view
@@ -144,12 +145,7 @@ def delete_maps(path: Path) -> None:
 def _maps_of(gallery: Gallery, record: Record, views: Views, at: int, frozen: FrozenPart) -> np.ndarray:
     """Float16 [views of this image, ...]."""
     prep = gallery.embedder.backbone.preprocessing
-    try:
-        image = images.decode(gallery.original(record), at_least=prep.size).image
-    except images.ImageError as error:
-        raise GalleryError(
-            say("'{path}' cannot be read any more ({error}); index its source again", path=record.path, error=error)
-        ) from error
+    image = pictures.decoded(gallery.database, record, prep.size)
     drawn = [draw_view(image, record.sha256, number, views.seed) for number in range(int(views.sizes[at]))]
     return frozen.run(np.stack([prep.to_input(view) for view in drawn]))
 

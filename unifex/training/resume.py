@@ -126,13 +126,10 @@ def maps_path(models: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def training_lock(models: Path, name: str, seconds: float = 0) -> Iterator[None]:
-    """Only one training makes a model at a time, across processes; waits so long for another to end.
-
-    Raises :class:`ModelError` when it did not.
-    """
+def training_lock(models: Path, name: str) -> Iterator[None]:
+    """Only one training makes a model at a time, across processes. Raises :class:`ModelError` while another does."""
     disk.make_folder(models / CHECKPOINTS)
-    lock = FileLock(models / CHECKPOINTS / f"{name}.lock", timeout=seconds)
+    lock = FileLock(models / CHECKPOINTS / f"{name}.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:

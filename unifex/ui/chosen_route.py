@@ -24,6 +24,7 @@ from unifex.gallery.gallery import GalleryError
 from unifex.ui.components.chosen import Chosen
 from unifex.ui.context import AppContext
 from unifex.ui.item_routes import answered
+from unifex.ui.page_state import as_told
 from unifex.ui.server.picture_addresses import CHOSEN
 
 
@@ -32,7 +33,9 @@ def chosen_route(context: AppContext) -> APIRoute:
 
     def answer(request: Request, gallery: str, what: Annotated[str, Form()], items: Annotated[str, Form()]) -> Response:
         def given() -> Response:
-            opened, format, chosen = context.gallery(gallery), FORMATS.get(what), _chosen(items)
+            opened, format = context.gallery(gallery), FORMATS.get(what)
+            with as_told():
+                chosen = Chosen.told(parse_json(items))
             if format is None or not format.offered:
                 raise UnifexError(say("there is no such download; reload the page"))
             own = context.may_have_files(gallery)
@@ -52,10 +55,3 @@ def chosen_route(context: AppContext) -> APIRoute:
         return answered(request, given)
 
     return APIRoute(f"/{CHOSEN}/{{gallery}}", answer, methods=["POST"], include_in_schema=False)
-
-
-def _chosen(items: str) -> Chosen:
-    try:
-        return Chosen.told(parse_json(items))
-    except ValueError as error:
-        raise UnifexError(say("these are no items; reload the page")) from error

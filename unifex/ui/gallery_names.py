@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from unifex.core.system import MAX_NAME
+from unifex.core.system import numbered
 from unifex.data import locations
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Broken, Library, check_name
@@ -23,7 +22,7 @@ def name_for(source: str) -> str:
     own = (path.stem if is_file else path.name) or source
     cleaned = "".join(char if char.isalnum() or char in " ._-" else "-" for char in own).strip(" .-_")
     try:
-        return check_name(_cut(cleaned, MAX_NAME).strip(" .-_"))
+        return check_name(next(numbered(cleaned)).strip(" .-_"))
     except GalleryError:
         return "gallery"
 
@@ -52,12 +51,7 @@ def gallery_of(library: Library, source: str) -> str:
 
 def _with_numbers(name: str, known: Collection[str]) -> Iterator[str]:
     """``name``, and with numbers behind it, up to the first that is free."""
-    for number in itertools.count(1):
-        ending = f" {number}" if number > 1 else ""
-        yield (one := f"{_cut(name, MAX_NAME - len(ending))}{ending}")
+    for one in numbered(name, " "):
+        yield one
         if one not in known:
             return
-
-
-def _cut(text: str, most: int) -> str:
-    return text.encode()[:most].decode(errors="ignore")

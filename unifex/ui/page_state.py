@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,15 @@ from unifex.core.language import say
 from unifex.retrieval.query import Query
 
 _NUMBERS = itertools.count(1)
+
+
+@contextlib.contextmanager
+def as_told() -> Iterator[None]:
+    """What a page tells is read in it. Raises ``UnifexError`` for what no page of today's tells."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise UnifexError(say("the page said what cannot be read; reload it")) from error
 
 
 @dataclass(frozen=True)
@@ -37,11 +48,9 @@ class Selection:
     @classmethod
     def told(cls, text: str) -> Selection:
         """As the page tells of it. Raises ``UnifexError`` for what is none."""
-        try:
+        with as_told():
             gallery, ids, *_ = parse_json(text) if text else ("", ())
             return cls(str(gallery), tuple(map(item_id, ids)))
-        except (TypeError, ValueError) as error:
-            raise UnifexError(say("that is not an item; reload the page")) from error
 
     def as_json(self) -> str:
         """As the page is told of it; empty where nothing is chosen."""

@@ -208,8 +208,6 @@ _LACKING = {
     "without": to_say("it finds the items, too, that were left out, which are too many"),
     "view": to_say("it goes without the filters, which are too many"),
 }
-UPLOADED = ("image", "more")  # of the form: what a link cannot hold
-PASSING = ("pressed",)  # of the form: what belongs to the moment
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.templates import render
 from unifex.exports.formats import offered
-from unifex.ui.page_state import item_id
+from unifex.ui.page_state import as_told, item_id
 from unifex.ui.scripts import scripts
 
 
@@ -56,11 +56,9 @@ def signal(name: str) -> gr.HTML:
 
 def item_told(told: str) -> tuple[str, int]:
     """Gallery and id of the item that a signal tells of. Raises ``UnifexError`` for anything else."""
-    try:
+    with as_told():
         gallery, item = parse_json(told)
         return str(gallery), item_id(item)
-    except (TypeError, ValueError) as error:
-        raise UnifexError(say("that is not an item; reload the page")) from error
 
 
 def further_told(told: str) -> tuple[int, int]:
@@ -72,17 +70,18 @@ def further_told(told: str) -> tuple[int, int]:
         raise UnifexError(say("that is no answer; search again")) from error
 
 
-def notice(elem_id: str, value: str = "", *further: str) -> gr.HTML:
-    """Where the outcome of a press appears; it comes into view when it does. ``further`` scripts run in it as well.
+def notice(elem_id: str) -> gr.HTML:
+    """Where the outcome of a press appears; it comes into view when it does.
 
     What is in the way of a job that is asked for, and what came of the last one, are two notices: a job may end before
     the answer to the press comes, which would wipe the outcome.
     """
-    return gr.HTML(value, elem_id=elem_id, js_on_load=scripts("reveal", *further))
+    return gr.HTML("", elem_id=elem_id, js_on_load=scripts("reveal"))
 
 
 def job_notice(elem_id: str, value: str = "", *further: str) -> gr.HTML:
-    """As :func:`notice`, of what came of a job: it comes into view for who pressed nothing since it was asked for."""
+    """As :func:`notice`, of what came of a job: it comes into view for who pressed nothing since it was asked for.
+    ``further`` scripts run in it as well."""
     return gr.HTML(value, elem_id=elem_id, elem_classes="of-job", js_on_load=scripts("reveal", *further))
 
 

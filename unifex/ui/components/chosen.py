@@ -12,7 +12,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.gallery.gallery import Gallery
-from unifex.ui.page_state import item_id
+from unifex.ui.page_state import as_told, item_id
 from unifex.ui.view import View
 
 Listed = Callable[[Gallery, View], np.ndarray]
@@ -37,7 +37,7 @@ class Chosen:
     def told(cls, value: Any) -> Chosen:
         """From what the grid says: a list of ids, or ``{"but": [...], "view": VIEW, "count": N}``. Raises
         ``UnifexError``."""
-        try:
+        with as_told():
             all_but = isinstance(value, dict)
             named = value["but"] if all_but else value
             if not isinstance(named, list):
@@ -45,8 +45,6 @@ class Chosen:
             ids = tuple(map(item_id, named[: MOST + 1]))
             view = View.parse(str(value.get("view", ""))) if all_but else View()
             count = int(value["count"]) if all_but else len(ids)
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
-            raise UnifexError(say("these are no items; reload the page")) from error
         if len(ids) > MOST or not (ids or all_but):
             raise UnifexError(say("choose 1 to {most:,} images, or all (Ctrl+A)", most=MOST))
         return cls(ids, all_but, view, count)
@@ -71,8 +69,6 @@ class Chosen:
 
 def chosen_told(told: str) -> tuple[str, Chosen]:
     """Gallery and chosen items that a signal tells of (action, gallery, items, text). Raises ``UnifexError``."""
-    try:
+    with as_told():
         _, gallery, chosen, _ = parse_json(told)
-    except (TypeError, ValueError) as error:
-        raise UnifexError(say("these are no items; reload the page")) from error
-    return str(gallery), Chosen.told(chosen)
+        return str(gallery), Chosen.told(chosen)

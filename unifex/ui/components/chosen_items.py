@@ -27,7 +27,7 @@ from unifex.ui.components.marks import Marks
 from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.context import AppContext
 from unifex.ui.listening import Part, Updates, listen
-from unifex.ui.page_state import Wish
+from unifex.ui.page_state import Wish, as_told
 from unifex.ui.rendering.html import message
 
 FEW = 1000  # items that are changed while one waits
@@ -83,11 +83,9 @@ class ChosenItems:
     def act(self, told: str, awaited: tuple[Awaited, ...] = (), seen: frozenset[str] = frozenset()) -> Updates:
         """(action, gallery, chosen items, a text; jobs that are waited for, those told of) -> what came of it. Raises
         ``UnifexError``."""
-        try:
+        with as_told():
             action, gallery, chosen, text = parse_json(told)
             act = ACTIONS[str(action)]
-        except (TypeError, ValueError, KeyError) as error:
-            raise UnifexError(say("that is nothing to do with items; reload the page")) from error
         try:
             came = act(self, str(gallery), Chosen.told(chosen), str(text))
         except MeantOthers as error:  # the page shows what there is now
@@ -98,11 +96,9 @@ class ChosenItems:
         self, told: str, marks: Marks, awaited: tuple[Awaited, ...] = (), seen: frozenset[str] = frozenset()
     ) -> Updates:
         """(as what, and a name; marked items; jobs that are waited for) -> what came of it. Raises ``UnifexError``."""
-        try:
+        with as_told():
             how, text = parse_json(told)
             keep = KEEPING[str(how)]
-        except (TypeError, ValueError, KeyError) as error:
-            raise UnifexError(say("that is no way to keep marks; reload the page")) from error
         if not marks:
             raise UnifexError(say("nothing is marked as more or less like what is searched for"))
         name = shortened(str(text), tags.LONGEST - len(_NOT)).strip()

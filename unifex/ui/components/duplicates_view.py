@@ -25,7 +25,7 @@ from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, listen
-from unifex.ui.page_state import Wish, item_id
+from unifex.ui.page_state import Wish, as_told, item_id
 from unifex.ui.rendering import duplicate_groups as drawn
 from unifex.ui.rendering.grouped_grid import grouped_grid
 from unifex.ui.rendering.html import message
@@ -178,11 +178,9 @@ class DuplicatesView:
 
     def act(self, told: str, level: str, preferred: frozenset[int]) -> Updates:
         """(action, gallery, item; level; what is preferred) -> what came of it. Raises ``UnifexError``."""
-        try:
+        with as_told():
             act, name, item, _ = parse_json(told)
             item = item_id(item)
-        except (TypeError, ValueError) as error:
-            raise UnifexError(say("that is nothing to do with duplicates; reload the page")) from error
         left = self._left(str(name), level, preferred)
         group = left.with_item(item)
         ids = {group.kept.id, *(copy.record.id for copy in group.others)}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import gradio as gr
 import numpy as np
 
-from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.text import plural
@@ -23,6 +22,7 @@ from unifex.ui.components.basic import item_grid, signal
 from unifex.ui.context import AppContext
 from unifex.ui.listening import Part as Component
 from unifex.ui.listening import Updates
+from unifex.ui.page_state import as_told
 from unifex.ui.rendering import failure_lists
 from unifex.ui.rendering.grid import Rights
 from unifex.ui.rendering.grouped_grid import Group, GroupItem, grouped_grid
@@ -102,13 +102,11 @@ class FailuresView:
 
 def part_told(told: str) -> Part:
     """What a signal tells of. Raises ``UnifexError`` for what is no part of an evaluation."""
-    try:
+    with as_told():
         part = Part(**parse_json(told or "{}"))
-    except (TypeError, ValueError) as error:
-        raise UnifexError(say("that is no part of an evaluation; reload the page")) from error
-    if not all(isinstance(name, str | None) for name in (part.domain, part.label, part.taken_by)):
-        raise UnifexError(say("that is no part of an evaluation; reload the page"))
-    return part
+        if not all(isinstance(name, str | None) for name in (part.domain, part.label, part.taken_by)):
+            raise TypeError("no names")
+        return part
 
 
 def _grid(gallery: Gallery, groups: Sequence[Group] | None, rights: Rights, lead: str) -> str:

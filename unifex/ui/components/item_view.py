@@ -21,7 +21,7 @@ from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.ui.components.basic import item_told, signal
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Updates, listen
-from unifex.ui.page_state import Wish, item_id
+from unifex.ui.page_state import Wish, as_told, item_id
 from unifex.ui.rendering import failure_lists
 from unifex.ui.rendering.html import message
 from unifex.ui.rendering.item import Shown, Told, detail, left_out
@@ -71,13 +71,13 @@ class ItemView:
     def relabel(self, name: str, item: int, label: str, domain: str) -> Told:
         """It has another label and domain."""
         gallery = self.context.writable(name)
-        _store(gallery, corrections.relabel(_record(gallery, item), label, domain))
+        _store(gallery, corrections.relabel(gallery.record(item), label, domain))
         return self._there(name, item, message(say("Label saved"), say(_UNDO), "good"))
 
     def leave_out(self, name: str, item: int, *_: str) -> Told:
         """It is not found any more."""
         gallery = self.context.writable(name)
-        said = corrections.drop(_record(gallery, item))
+        said = corrections.drop(gallery.record(item))
         _store(gallery, said)
         return Told(name, item, left_out(said, failure_lists.key(said)), state="left")
 
@@ -114,14 +114,6 @@ def _has_video(gallery: Gallery, record: Record) -> bool:
         return False
 
 
-def _record(gallery: Gallery, item: int) -> Record:
-    """Raises ``GalleryError`` where there is none any more."""
-    records = gallery.records([item])
-    if not records:
-        raise GalleryError(say("this item is no longer here: it was removed or left out since"))
-    return records[0]
-
-
 def _store(gallery: Gallery, said: Correction) -> None:
     with gallery.write() as writer:
         writer.correct([said])
@@ -139,13 +131,11 @@ def taken_back(gallery: Gallery, number: int) -> Correction:
 
 def _correction_told(told: str) -> tuple[str, str, int, str, str]:
     """Action, gallery, item, label and domain that a signal tells of. Raises ``UnifexError`` for anything else."""
-    try:
+    with as_told():
         action, gallery, item, label, domain = parse_json(told)
         if action not in ACTIONS:
             raise ValueError("no such correction")
         known = action, str(gallery), item_id(item), str(label), str(domain)
-    except (TypeError, ValueError) as error:
-        raise UnifexError(say("that is no correction; reload the page")) from error
     if max(len(known[3]), len(known[4])) > MAX_TEXT:
         raise UnifexError(say("a label or a domain has at most {most} characters", most=MAX_TEXT))
     return known

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
-from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
 from unifex.core.language import say
-from unifex.ui.page_state import item_id
+from unifex.ui.page_state import as_told, item_id
 
 KINDS = ("more", "less")
 
@@ -46,8 +45,6 @@ class Marks:
 
 def marks_told(told: str) -> tuple[str, str, list[int]]:
     """Kind of mark, gallery and ids that a signal tells of. Raises ``UnifexError`` for anything else."""
-    try:
+    with as_told():
         kind, gallery, ids, _ = parse_json(told)
         return KINDS[KINDS.index(kind)], str(gallery), [item_id(item) for item in ids]
-    except (TypeError, ValueError) as error:
-        raise UnifexError(say("that is no mark; reload the page")) from error

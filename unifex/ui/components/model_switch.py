@@ -10,9 +10,10 @@ import gradio as gr
 from unifex.core.jobs import Job, State
 from unifex.core.language import say, to_say
 from unifex.core.progress import Work
+from unifex.core.system import numbered
 from unifex.core.text import plural
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import MAX_NAME, Broken
+from unifex.gallery.library import Broken
 from unifex.gallery.other_backbone import index_anew
 from unifex.models import zoo
 from unifex.models.embedder import Embedder
@@ -118,8 +119,7 @@ class ModelSwitch:
     def _free_name(self, name: str, embedder: Embedder) -> str:
         """For the gallery that is made of this one."""
         taken = self.context.library.names()
-        stem = f"{name} ({embedder.name})".encode()[: MAX_NAME - 6].decode(errors="ignore").strip(" (")
-        return next(free for free in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if free not in taken)
+        return next(free for free in numbered(f"{name} ({embedder.name})") if free not in taken)
 
     def made(self, used: str) -> bool:
         """Whether the last change, which is not :attr:`used` yet, made galleries that were not there."""

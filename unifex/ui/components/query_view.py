@@ -17,7 +17,7 @@ from unifex.core import images, thumbnails
 from unifex.core.language import say
 from unifex.core.regions import Region
 from unifex.core.templates import render
-from unifex.gallery.gallery import Gallery, GalleryError, Record
+from unifex.gallery.gallery import Gallery, Record
 from unifex.models.image_like import Crop, opened
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import SearchResult
@@ -119,10 +119,7 @@ class QueryView:
         """Of an upload of who asks, or of an item. Raises ``UnifexError`` and OSError."""
         if isinstance(shown, dict):
             return self.context.uploaded(shown.get("path")).read_bytes()
-        records = gallery.records([item_id(shown)])
-        if not records:
-            raise GalleryError(say("the item is no longer in the gallery"))
-        return gallery.original(records[0])
+        return gallery.original(gallery.record(item_id(shown)))
 
 
 def named(parts: list[Proposal]) -> list[dict[str, Any]]:

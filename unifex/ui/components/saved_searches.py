@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.text import reason
@@ -24,6 +23,7 @@ from unifex.ui.components.pressing import or_say
 from unifex.ui.components.search_form import Form
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, follow, listen
+from unifex.ui.page_state import as_told
 from unifex.ui.rendering.html import message
 from unifex.ui.scripts import scripts
 
@@ -121,10 +121,8 @@ class SavedSearchList:
 
 def _name_told(told: str) -> str:
     """What a search is to be called, which a signal tells of. Raises ``UnifexError`` for what is no name."""
-    try:
+    with as_told():
         return str(parse_json(told))[:1000]
-    except (TypeError, ValueError) as error:
-        raise UnifexError(say("that is no name; reload the page")) from error
 
 
 CHANGES: dict[str, Callable[[SavedSearches, str, str], None]] = {

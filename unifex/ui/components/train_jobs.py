@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from unifex.core.jobs import Job
 from unifex.core.language import say
 from unifex.core.progress import Work
+from unifex.core.system import numbered
 from unifex.core.text import duration
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import MAX_NAME
 from unifex.models.embedder import list_models
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import HoldOut
@@ -30,8 +30,7 @@ class TrainJobs:
     def free_name(self, gallery: str) -> str:
         """A name for a new model that is trained on this gallery."""
         taken = {config.name for config in list_models(self.context.library.models)}
-        stem = gallery.encode()[: MAX_NAME - 10].decode(errors="ignore").strip() + "-neck"
-        return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if name not in taken)
+        return next(name for name in numbered(f"{gallery}-neck") if name not in taken)
 
     def stopped(self, gallery: str | None) -> TrainJob | None:
         """The training of this gallery that was stopped last, if who asks may go on with it and nobody does."""

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from unifex.core.language import say
 from unifex.core.templates import render
-from unifex.gallery.gallery import Gallery, GalleryError, Record
+from unifex.gallery.gallery import Gallery, Record
 from unifex.ui.server.picture_addresses import THUMBNAIL, address
 
 
@@ -59,8 +59,5 @@ class CardCache:
 
     def __call__(self, position: int) -> Card:
         if position not in self._known:
-            records = self.gallery.records([self.ids[position]])
-            if not records:
-                raise GalleryError(say("an item of it is no longer in gallery '{name}'", name=self.gallery.name))
-            self._known[position] = Card(records[0], self.gallery.name)
+            self._known[position] = Card(self.gallery.record(self.ids[position]), self.gallery.name)
         return self._known[position]

@@ -15,7 +15,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.images import ImageError
 from unifex.core.jobs import JobError
 from unifex.core.text import reason
-from unifex.gallery.errors import GalleryBusy, NoSuchGallery
+from unifex.gallery.errors import GalleryBusy, NoSuchGallery, NoSuchItem
 from unifex.models.backbones import BackboneError
 from unifex.models.neck import DimensionError
 from unifex.ui.server.problems import MEDIA_TYPE, problem
@@ -28,6 +28,7 @@ _KINDS: tuple[tuple[type[Exception], int, str], ...] = (
     (DimensionError, 422, "no_such_dimension"),
     (BackboneError, 422, "model_cannot"),
     (NoSuchGallery, 404, "no_such_gallery"),
+    (NoSuchItem, 404, "no_such_item"),
     (GalleryBusy, 409, "gallery_busy"),
     (JobError, 429, "too_many_jobs"),
     (UnifexError, 422, "cannot_be_done"),

@@ -91,14 +91,14 @@ class Resources:
     def show_item(self, gallery: GalleryName, item: ItemId) -> ItemFacts:
         """Tell what is known of an item."""
         with self._gallery(gallery) as opened:
-            return self._item(self._record(opened, item))
+            return self._item(opened.record(item))
 
     def show_thumbnail(
         self, gallery: GalleryName, item: ItemId, if_none_match: Annotated[str, Header(max_length=MOST_TAGS)] = ""
     ) -> Response:
         """An item's picture, small: JPEG, or WebP of old galleries. Its ETag is of the item's `version`."""
         with self._gallery(gallery) as opened:
-            record = self._record(opened, item)
+            record = opened.record(item)
             # kept, and asked for again each time: an item's next picture has the same address
             headers = {"ETag": f'"{version(record)}"', "Cache-Control": "private, no-cache"}
             known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
@@ -191,13 +191,6 @@ class Resources:
             if self.context.library.named(name):
                 raise Refused(409, "gallery_unusable", reason(error)) from error
             raise Refused(404, "no_such_gallery", reason(error)) from error
-
-    def _record(self, gallery: Gallery, item: int) -> Record:
-        found = gallery.records([item])
-        if not found:
-            told = say("gallery '{gallery}' has no item {item}", gallery=gallery.name, item=item)
-            raise Refused(404, "no_such_item", told)
-        return found[0]
 
     def _item(self, record: Record) -> ItemFacts:
         return ItemFacts.of(record, self.context.settings.public)

@@ -1,4 +1,4 @@
-"""What is between the net and the page: who may come in, limits, workspaces of visitors, routes, endpoints.
+"""What is between the net and the page: who may come in, limits, workspaces of visitors, uploads.
 
-Gives ``Guard``, ``Door`` and the routes.
+Gives ``Guard`` and ``Door``; routes and endpoints lie in :mod:`unifex.ui`.
 """

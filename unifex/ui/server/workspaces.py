@@ -297,19 +297,16 @@ class Workspaces:
         for folder in self.folder.glob("[!.]*/"):
             uploads.sweep(folder, Library(folder).unfinished(), 0)
 
-    def sweep(self) -> list[str]:
-        """Delete what has come to its end, and what is left of deletions; the visitors whose end it was."""
+    def sweep(self) -> None:
+        """Delete what has come to its end, and what is left of deletions."""
         for doomed in self.folder.glob(f"{_DOOMED}*"):
             shutil.rmtree(doomed, ignore_errors=True)
-        ended = []
         for folder in self.folder.glob("[!.]*/"):
             if self._last_use(folder) + self.limits.seconds < time.time():
                 self.forget(folder.name)
-                ended.append(folder.name)
         self.files.sweep(self.limits.seconds)
         with self._lock:  # who only looked leaves nothing in memory, either
             self._open = {visitor: open for visitor, open in self._open.items() if open.folder.exists()}
-        return ended
 
     @staticmethod
     def _last_use(folder: Path) -> float:

@@ -27,7 +27,7 @@ from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, follow, listen
-from unifex.ui.page_state import Wish, item_id
+from unifex.ui.page_state import Wish, as_told, item_id
 from unifex.ui.rendering import evaluation_report, failure_lists
 from unifex.ui.rendering.grouped_grid import subject
 from unifex.ui.rendering.html import message
@@ -219,11 +219,9 @@ class EvaluateTab:
 
     def mend(self, told: str) -> Updates:
         """(action, gallery, item, other item) -> notice, that something was corrected. Raises ``UnifexError``."""
-        try:
+        with as_told():
             act, name, item, other = parse_json(told)
             item, other = item_id(item), item_id(other)
-        except (TypeError, ValueError) as error:
-            raise UnifexError(say("that mends nothing; reload the page")) from error
         return self._done(_correct(self.context.writable(str(name)), str(act), item, other))
 
     def undo(self, name: str, event: gr.EventData) -> Updates:
@@ -237,10 +235,8 @@ class EvaluateTab:
 
 def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:
     """Store one correction; what was done."""
-    found = gallery.records([item, other] if other else [item])
-    if len(found) < (2 if other else 1):
-        raise GalleryError(say("the item is no longer in the gallery; evaluate again"))
-    first, last = found[0], found[-1]
+    first = gallery.record(item)
+    last = gallery.record(other) if other else first
     make = {
         "relabel": lambda: corrections.relabel(first, last.label, last.domain),
         "drop": lambda: corrections.drop(first),
