@@ -18,7 +18,7 @@ from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol
 from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
-from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.gallery import Gallery
 from unifex.ui.components.basic import Choice, job_notice, notice
 from unifex.ui.components.failures_view import FailuresView
 from unifex.ui.components.gallery_picker import gallery_picker
