@@ -126,8 +126,9 @@ def million(ground: Ground) -> Iterator[Row]:
         both = f"{lists}; numpy.fromfile({str(file.with_name('embeddings.rows'))!r}, numpy.float32)"
         reads = [lambda: program_seconds(lists), lambda: program_seconds(both)]
         ours, alone, whole, few = ground.in_turns(answer(gallery), *reads, answer(small))
-        rival = f"reads the index {alone:.2f} s, with its embeddings {whole:.2f} s, answers of {VERY_FEW} {few:.2f} s"
+        rival = f"reads the index {alone:.2f} s"
         yield Row("first answer of 1,000,000 items", f"{ours:.2f} s", rival, ours / alone, 3, at_most=True)
+        print(f"reads embeddings besides {whole:.2f} s, answers of {VERY_FEW} items {few:.2f} s", flush=True)
         yield from words(ground, opened := Gallery.open(gallery.folder, ground.embedder))
         context(ground, opened)
         started = time.perf_counter()
