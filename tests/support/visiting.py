@@ -42,9 +42,9 @@ class Visitor:
         return self.http.get(f"/gradio_api/file={path}", **options)
 
     def listeners(self, element: str, event: str) -> list[dict]:
-        """What happens at an event of a component of the page."""
+        """What the server does at an event of a component of the page."""
         target = [self._ids[element], event]
-        return [one for one in self.config["dependencies"] if target in one["targets"]]
+        return [one for one in self.config["dependencies"] if target in one["targets"] and one["backend_fn"]]
 
     def fire(self, element: str, event: str, *data: Any, event_data: Any = None, which: int = 0) -> list[Any]:
         """Run a listener of the page to its end; what it gave last. Raises RuntimeError with the server's sentence.
