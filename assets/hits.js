@@ -82,7 +82,8 @@ export default (grid) => {
       for (const item of items) {
         const index = nodes.size, all = JSON.stringify([grid.data.gallery, opened.has(item.id), item]);
         const key = nodes.has(all) ? `${all} ${index}` : all, there = before.get(key);
-        const node = there?.isConnected ? there : nodeOf(item, index);
+        const stays = there?.isConnected && !there.querySelector('img.no-picture');  // one that did not come is asked for again
+        const node = stays ? there : nodeOf(item, index);
         (node.querySelector('.card') ?? node).dataset.index = index;
         nodes.set(key, node);
         wanted.push(node);

@@ -13,7 +13,11 @@ const FORMS = {  // by what the element that had it knows of itself
 export const renew = (parent, nodes) => {
   const wanted = new Set(nodes);
   for (const node of [...parent.children]) if (!wanted.has(node)) node.remove();
-  nodes.forEach((node, at) => { if (parent.children[at] !== node) parent.insertBefore(node, parent.children[at] ?? null); });
+  let next = parent.firstElementChild;
+  for (const node of nodes) {
+    if (node === next) next = next.nextElementSibling;
+    else parent.insertBefore(node, next);
+  }
 };
 
 // Called before `element` is drawn; what it gives back is called afterwards.

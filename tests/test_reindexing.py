@@ -16,6 +16,7 @@ from tests.support.galleries import assert_no_orphans, make_model, run_index
 from tests.support.reindexing import correct, counts, ids, items, zipped
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
+from unifex.core.jobs import JobError
 from unifex.core.progress import Step
 from unifex.data.item import SourceError
 from unifex.data.sources import open_source
@@ -24,7 +25,7 @@ from unifex.gallery.indexing import Pace, PruneRefused, announce, index
 from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
 from unifex.gallery.writer import Writer
-from unifex.ui.components.gallery_sources import KEEP, PRUNE, GallerySources
+from unifex.ui.components.gallery_sources import KEEP, PRUNE, PRUNE_ALL, GallerySources
 from unifex.ui.components.index_jobs import IndexJobs
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import AppContext
@@ -399,12 +400,39 @@ def served(gallery: Gallery) -> AppContext:
     return context
 
 
-def test_looking_again_that_waits_for_its_turn_as_the_server_ends_is_resumed_as_it_was_asked_for(gallery, folder):
-    def endless():
-        while True:
-            time.sleep(0.01)
-            yield Step("indexing")
+def endless():
+    while True:
+        time.sleep(0.01)
+        yield Step("indexing")
 
+
+def test_looking_again_in_another_way_is_refused_and_forgotten_while_one_waits(gallery, folder):
+    (folder / "shapes/disc/0.png").unlink()
+    context, source = served(gallery), gallery.sources()[0].id
+    context.start("index", "another", endless())
+    GallerySources(context).look_again(gallery.name, source, KEEP, False)
+    GallerySources(context).look_again(gallery.name, source, KEEP, False)  # is the same
+    with pytest.raises(JobError, match="other options"):
+        GallerySources(context).look_again(gallery.name, source, PRUNE_ALL, False)
+    assert not gallery.sources()[0].asked.prunes
+    assert len(context.jobs.of(context.owner)) == 2
+    context.close()
+
+
+def test_looking_at_an_emptied_folder_that_waited_as_the_server_ended_is_resumed(gallery, folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    ending = served(gallery)
+    ending.start("index", "another", endless())
+    GallerySources(ending).look_again(gallery.name, gallery.sources()[0].id, KEEP, False)
+    ending.close()
+    begun = served(gallery)
+    assert IndexJobs(begun).resume(gallery.name).finished.wait(60)
+    assert (gallery.sources()[0].complete, len(gallery)) == (True, 24)
+    begun.close()
+
+
+def test_looking_again_that_waits_for_its_turn_as_the_server_ends_is_resumed_as_it_was_asked_for(gallery, folder):
     (folder / "shapes/disc/0.png").unlink()
     ending = served(gallery)
     ending.start("index", "another", endless())

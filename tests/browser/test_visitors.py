@@ -45,6 +45,7 @@ def offers(page: Page, *galleries: str) -> None:
     go_to(page, "Search")
     settle(page)
     page.locator("#search-gallery input").click()
+    expect(page.locator("#search-gallery [role=option]")).to_have_count(len(galleries))
     expect(page.locator("#search-gallery [role=option]")).to_contain_text(galleries)
     page.keyboard.press("Escape")
 

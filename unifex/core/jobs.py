@@ -99,13 +99,8 @@ class Jobs:
         twice is one job. Raises :class:`JobError` when its owner has enough that waits, or the same with other options.
         """
         with self._lock:
-            active = [job for job in self.of(owner) if job.kind == kind and job.state.active]
-            for job in active:
-                if (job.name, job.source) == (name, source) and job.state != State.STOPPING:
-                    if job.how != how:
-                        told = say("'{name}' is being made with other options; wait for it, or cancel it", name=name)
-                        raise JobError(told)
-                    return job
+            if same := self.same(owner, kind, name, source, how):
+                return same
             self.check_turn(owner, kind)
             job = Job(secrets.token_urlsafe(12), owner, kind, name, source, how)
             self._jobs[job.id] = job
@@ -113,6 +108,16 @@ class Jobs:
             self._queues[kind].setdefault(owner, {})[job] = lambda: context.run(self._run, job, work)
             self._next(kind)
             return job
+
+    def same(self, owner: str, kind: str, name: str, source: str, how: str) -> Job | None:
+        """The job that does this, if one waits or runs. Raises :class:`JobError` for one with other options."""
+        for job in self.of(owner):
+            if (job.kind, job.name, job.source) == (kind, name, source) and job.state in (State.WAITING, State.RUNNING):
+                if job.how != how:
+                    told = say("'{name}' is being made with other options; wait for it, or cancel it", name=name)
+                    raise JobError(told)
+                return job
+        return None
 
     def check_turn(self, owner: str, kind: str) -> None:
         """Raises :class:`JobError` when no further job of this kind is taken: for what must be done before one is."""

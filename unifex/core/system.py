@@ -40,9 +40,10 @@ def is_name(text: str) -> bool:
     return bool(re.fullmatch(r"\w[\w .()+-]*", text)) and len(text.encode()) <= MAX_NAME
 
 
-def numbered(name: str, between: str = "-") -> Iterator[str]:
-    """``name``, and with 2, 3 ... behind it, none longer than a name may be."""
-    for ending in itertools.chain([""], (f"{between}{number}" for number in itertools.count(2))):
+def numbered(name: str, between: str = "-", last: str = "") -> Iterator[str]:
+    """``name`` with what comes ``last``, and with 2, 3 ... behind that; what is longer than a name may be loses the end
+    of ``name``."""
+    for ending in itertools.chain([last], (f"{last}{between}{number}" for number in itertools.count(2))):
         yield name.encode()[: MAX_NAME - len(ending)].decode(errors="ignore").rstrip(" (.") + ending
 
 

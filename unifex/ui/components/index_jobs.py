@@ -90,10 +90,12 @@ class IndexJobs:
             self.context.check_writable()
             return self.context.start("index", name, self._unpacking(spec, name), spec)
         source = self.open(spec, options, may_be_empty or asked.prunes)  # nothing is made for nothing
+        how = asked.beside(source.options)
         with self.context.library.adding_to(name, embedder or (lambda: self.context.embedder)) as gallery:
+            if same := self.context.jobs.same(self.context.owner, "index", gallery.name, spec, how):
+                return same
             with contextlib.suppress(GalleryBusy):
                 announce(gallery, source, asked)
-            how = asked.beside(source.options)
             return self.context.start("index", gallery.name, self._indexing(gallery, source, asked), spec, how)
 
     def _indexing(self, gallery: Gallery, source: Source, asked: Asked) -> Work[IndexReport]:
@@ -113,7 +115,8 @@ class IndexJobs:
         waiting = [source for source in self.context.gallery(name).sources() if not source.complete]
         if not waiting:
             raise GalleryError(say("there is nothing to go on with; '{name}' is complete", name=name))
-        return self.start(waiting[0].spec, name, waiting[0].reading, asked=waiting[0].asked)
+        first = waiting[0]
+        return self.start(first.spec, name, first.reading, asked=first.asked, may_be_empty=True)
 
 
 def came_of(job: Job, going_on: bool) -> str:

@@ -30,7 +30,7 @@ class TrainJobs:
     def free_name(self, gallery: str) -> str:
         """A name for a new model that is trained on this gallery."""
         taken = {config.name for config in list_models(self.context.library.models)}
-        return next(name for name in numbered(f"{gallery}-neck") if name not in taken)
+        return next(name for name in numbered(gallery, last="-neck") if name not in taken)
 
     def stopped(self, gallery: str | None) -> TrainJob | None:
         """The training of this gallery that was stopped last, if who asks may go on with it and nobody does."""
