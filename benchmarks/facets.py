@@ -43,7 +43,7 @@ FILTERS = {
 def small() -> Embedder:
     """The bundled model with features of so few values that a million of them are soon written."""
     backbone = replace(LITE0, pools=(MapPool("head", DIM),))
-    config = replace(Embedder.load().config, neck="identity", dims=(DIM,), default_dim=DIM)
+    config = replace(Embedder.load().config, name="facets", neck="identity", dims=(DIM,), default_dim=DIM)
     return Embedder(config, Neck("identity", np.eye(DIM, dtype=np.float32), np.zeros(DIM, np.float32), (DIM,)),
                     backbone)  # fmt: skip
 

@@ -331,7 +331,7 @@ def test_views_are_computed_once_and_told_apart(gallery):
     for record in records:  # the pixels are not needed any more
         Path(record.uri).unlink()
     np.testing.assert_array_equal(finish(augmented_features(gallery, records, 2)), made[:, :2])
-    with pytest.raises(GalleryError, match=r"cannot be read any more .*no longer there.*; index its source again"):
+    with pytest.raises(GalleryError, match="no longer there"):
         finish(augmented_features(gallery, records, 4))
     with gallery.write() as writer:
         writer.remove([records[0].id])

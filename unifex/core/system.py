@@ -44,7 +44,9 @@ def numbered(name: str, between: str = "-", last: str = "") -> Iterator[str]:
     """``name`` with what comes ``last``, and with 2, 3 ... behind that; what is longer than a name may be loses the end
     of ``name``."""
     for ending in itertools.chain([last], (f"{last}{between}{number}" for number in itertools.count(2))):
-        yield name.encode()[: MAX_NAME - len(ending)].decode(errors="ignore").rstrip(" (.") + ending
+        whole = name.encode()
+        cut = whole[: MAX_NAME - len(ending.encode())]
+        yield (name if cut == whole else cut.decode(errors="ignore").rstrip(" (.")) + ending
 
 
 def is_device(name: str) -> bool:

@@ -33,7 +33,7 @@ ARCHIVES = frozenset(".zip .tar .gz .tgz .7z .rar .bz2 .tbz2 .xz .txz .zst .lz .
 TABLES = frozenset((".csv", ".tsv"))
 LABEL_FILES = frozenset((".json", ".jsonl"))  # of other tools, which say what images are
 HEAD = 32  # bytes that tell what a file is
-MOST_ON_A_WAY = 4096  # folders, which is more than a path can name
+MOST_ON_A_WAY = 4096  # folders, which is more than a path on a disk can name
 RAW = {
     ".dng": "Adobe DNG", ".nef": "Nikon NEF", ".nrw": "Nikon NRW", ".cr2": "Canon CR2", ".cr3": "Canon CR3",
     ".crw": "Canon CRW", ".arw": "Sony ARW", ".srf": "Sony SRF", ".sr2": "Sony SR2", ".orf": "Olympus ORF",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -35,18 +34,17 @@ def original(database: Database, record: Record) -> bytes:
 
 def decoded(database: Database, record: Record, at_least: int) -> Image.Image:
     """Of the image file, as :func:`unifex.core.images.decode` does it. Raises :class:`GalleryError`."""
-    with _needed(record):
-        return images.decode(original(database, record), at_least=at_least).image
-
-
-@contextlib.contextmanager
-def _needed(record: Record) -> Iterator[None]:
+    data = original(database, record)
     try:
-        yield
-    except (GalleryError, images.ImageError) as error:
-        raise GalleryError(
-            say("'{path}' cannot be read any more ({error}); index its source again", path=record.path, error=error)
-        ) from error
+        return images.decode(data, at_least=at_least).image
+    except images.ImageError as error:
+        raise _unreadable(record, error) from error
+
+
+def _unreadable(record: Record, error: Exception) -> GalleryError:
+    return GalleryError(
+        say("'{path}' cannot be read any more ({error}); index its source again", path=record.path, error=error)
+    )
 
 
 def video_file(database: Database, record: Record) -> Path:
@@ -75,8 +73,10 @@ def _of_store(record: Record) -> bytes:
 def check_there(database: Database, record: Record) -> None:
     """Raises :class:`GalleryError` where an image file is not there any more; what is in a store is not asked for."""
     if not _is_in_store(record):
-        with _needed(record):
+        try:
             _path_of(database, record)
+        except GalleryError as error:
+            raise _unreadable(record, error) from error
 
 
 def _path_of(database: Database, record: Record) -> Path:
