@@ -124,7 +124,12 @@ export default (grid, choice) => {
     },
   };
   const menu = place('further');
-  menu.addEventListener('click', (event) => { if (event.target.closest('[data-do]')) menu.open = false; });
+  menu.addEventListener('click', (event) => {
+    if (!event.target.closest('[data-do]')) return;
+    const focused = menu.contains(document.activeElement);
+    menu.open = false;
+    if (focused) menu.querySelector('summary').focus();  // what is hidden loses the keyboard
+  });
   document.addEventListener('pointerdown', (event) => { if (!menu.contains(event.target)) menu.open = false; });
   const fit = () => {  // it opens to where there is more room, and no further than that
     const { top, bottom, right } = menu.getBoundingClientRect(), under = innerHeight - bottom, list = menu.querySelector('div');

@@ -140,6 +140,12 @@ export default ({ element, server, trigger }) => {
     }
     known = { gallery, written };
   };
+  let counted = {};  // saved searches tell what is new of a gallery that rests
+  const count = ({ jobs, written, gallery }) => {
+    if (jobs.some(active)) return;
+    if (counted.gallery === gallery && counted.written !== written) unifex.searches?.(true);
+    counted = { gallery, written };
+  };
   const goAway = () => { away = true; };
   const comeBack = () => {
     if (document.hidden) return;
@@ -189,6 +195,7 @@ export default ({ element, server, trigger }) => {
       else if (wasActive.has(job.id) && !told.has(job.id) && !(inView(job.kind) && isOfShown(job))) tellEnded(job);
     }
     compare(answer, back);
+    count(answer);
     running = answer.jobs.filter((job) => active(job) && !inView(job.kind));
     list(box.querySelector('.active-jobs'), running);
     tell();

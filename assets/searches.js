@@ -17,21 +17,34 @@ export default ({ element, server }) => {
   const own = (picture) => /^(thumb\/|data:image\/)/.test(picture ?? '');  // nothing is fetched from elsewhere
   const line = (entry, name, open) => {
     const item = make('li');
+    item.dataset.key = entry.id ?? entry.text;
     const main = button('open', '', say('Search again: {name}', { name }), open);
     if (own(entry.picture)) main.append(Object.assign(make('img'), { src: entry.picture, alt: '' }));
     main.append(make('span', 'name', name));
     item.append(main);
     return item;
   };
+  // The keyboard stays on the button that had it, else with the entry that is in its place, else with another.
+  const refocusing = (box) => {
+    const button = document.activeElement, entry = button?.closest('li');
+    if (!button || !box.contains(button)) return () => {};
+    const entries = () => [...box.querySelectorAll('li')], at = entries().indexOf(entry), tool = [...entry?.children ?? []].indexOf(button);
+    return () => {
+      const now = entries(), same = now.find(({ dataset }) => dataset.key === entry?.dataset.key);
+      const next = same?.children[tool] ?? (now[at] ?? now.at(-1))?.firstChild ?? element.querySelector('.open');
+      (next ?? document.querySelector('.save-search'))?.focus({ preventScroll: true });
+    };
+  };
   const draw = (place, title, lines, ...tools) => {
-    const head = make('h2', '', title), list = make('ul');
+    const head = make('h2', '', title), list = make('ul'), box = element.querySelector(place), refocus = refocusing(box);
     list.append(...lines);
     head.append(...tools);
-    element.querySelector(place).replaceChildren(...(lines.length ? [head, list] : []));
+    box.replaceChildren(...(lines.length ? [head, list] : []));
+    refocus();
   };
 
   // --- saved -----------------------------------------------------------------------------------------------------------
-  let gallery = null, isKnown = false;
+  let gallery = null, isKnown = false, drawn = '';
   const change = async (what, saved, name = '') => {
     const problem = await answerOf(server.change([what, gallery, saved.id, name])).catch(() => null);
     if (problem === null) return what !== 'see' && sayLost();
@@ -59,12 +72,18 @@ export default ({ element, server }) => {
   const load = async (again) => {
     const wanted = new URLSearchParams(unifex.told?.text ?? '').get('gallery');
     if (!wanted || (wanted === gallery && isKnown && !again)) return;
-    if (gallery !== wanted) draw('.saved', '', []);  // those of the gallery before
+    if (gallery !== wanted) {  // those of the gallery before go
+      draw('.saved', '', []);
+      drawn = '';
+    }
     [gallery, isKnown] = [wanted, true];
     const found = await answerOf(server.saved(wanted)).catch(() => null);
     if (gallery !== wanted) return;
     isKnown = Boolean(found);  // else it is asked again with the next search
-    if (found) draw('.saved', say('Saved searches'), found.map(savedLine));
+    const said = JSON.stringify(found);
+    if (!found || said === drawn) return;  // a list that is drawn anew loses the press that has begun
+    draw('.saved', say('Saved searches'), found.map(savedLine));
+    drawn = said;
   };
   unifex.searches = load;
   document.addEventListener('click', (event) => {

@@ -147,17 +147,20 @@ def test_searches_are_saved_opened_and_tell_what_is_new_and_the_last_ones_are_of
     (source / "signs" / "cross" / "new.png").write_bytes(encoded(picture("signs/cross", 61)))
     run_index(Gallery.open(server.indexes / "drawn"), source)
 
+    expect(page.locator("#searches .saved .new")).to_have_text("1 new")  # which nobody did anything on
     other = open_page(server.url)  # somebody else of the same server: the image is not there, its features are
     expect(other.locator("#searches .saved .new")).to_have_text("1 new")
-    other.locator("#searches .saved .open").click()
+    other.locator("#searches .saved .open").press("Enter")
     expect(first_hit(other)).to_contain_text("cross")
     expect(other.locator("#searches .saved .new")).to_have_count(0)
+    expect(other.locator("#searches .saved .open")).to_be_focused()
     expect(other.locator("#searches .recent .open")).to_have_count(1)
     link = other.url
     page.locator("#searches .recent .open").click()
     expect(page.locator("#query-image img")).to_be_visible()
-    page.get_by_role("button", name="Delete crosses").click()
+    page.get_by_role("button", name="Delete crosses").press("Enter")
     expect(page.locator("#searches .saved li")).to_have_count(0)
+    expect(page.locator("#searches .recent .open")).to_be_focused()
     third = open_page(server.url, link=link)
     expect(third.locator("#address-notice")).to_contain_text("a saved search that is not here")
 

@@ -105,6 +105,7 @@ def test_chosen_pictures_are_labelled_tagged_left_out_searched_with_and_taken_ho
         act(page, "Table (CSV)")
     lines = download.value.path().read_text("utf-8-sig").splitlines()
     assert [line.split(",")[0] for line in lines] == ["path", *names[:3]]
+    expect(tools.locator(".further > summary")).to_be_focused()
     with page.expect_download() as download:
         act(page, "Image files (zip)")
     assert zipfile.ZipFile(download.value.path()).namelist() == names[:3]

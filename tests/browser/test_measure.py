@@ -28,9 +28,11 @@ from tests.support.browsing import (
     stand_still,
 )
 from tests.support.drawing import encoded, picture, write_folder
-from tests.support.galleries import run_index
+from tests.support.galleries import make_model, run_index
 from tests.support.serving import Server, serve
+from unifex.core.progress import finish
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library
 
 pytestmark = pytest.mark.browser
 
@@ -315,6 +317,27 @@ def test_a_second_map_stays_on_coming_back_to_the_page(changing, open_page):
     settle(page)
     expect(slider).to_be_visible()
     expect(page.locator("#map-compare input")).to_have_value("raw")
+    page.reload()
+    expect(slider).to_be_visible()
+    expect(page.locator("#map-compare input")).to_have_value("raw")
+
+
+def test_the_map_of_the_model_before_is_shown_no_more(changing, embedder, open_page):
+    finish(Library(changing.indexes).use("drawn", make_model(embedder, "other")))
+    page = open_page(changing.url)
+    go_to(page, "Map")
+    press_for_job(page, "#map-button")
+    expect(page.locator(".map[data-drawn='17']")).to_be_visible()
+    go_to(page, "Train")
+    page.get_by_role("button", name="Go back to 'unifex-lite-4'").click()
+    expect(page.locator("#train-notice")).to_contain_text("Searching with 'unifex-lite-4' now")
+    go_to(page, "Map")
+    expect(page.locator("#map-status")).to_contain_text("No map of this gallery yet")
+    expect(page.locator("#map-frame")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#map-status")).to_contain_text("No map of this gallery yet")
+    settle(page)
+    expect(page.locator("#map-frame")).to_be_hidden()
 
 
 def lasso(page: Page, share: float = 0.5) -> int:

@@ -163,10 +163,13 @@ class MapTab:
         return [self.gallery, self.lasso, self.sought]
 
     def _rivals(self, name: str | None, compare: str) -> dict[str, Any]:
-        """Models to compare with; the one that is chosen stays where it is one of them."""
+        """Models to compare with; the one that is chosen stays where it is one of them, else it is the one that is
+        compared with."""
         models = []
         with contextlib.suppress(*ERRORS):
-            models = baselines(self.context.gallery(name))
+            gallery = self.context.gallery(name)
+            models = baselines(gallery)
+            compare = compare or "".join(other.model for other in self._compared(gallery)[1:])
         choices = [_no_model(), *((model, model) for model in models)]
         return gr.update(choices=choices, value=compare if compare in models else "")
 
@@ -191,9 +194,7 @@ class MapTab:
         """The two maps of the last job, as long as they are of the items and the model that there are."""
         job = self.context.outcome("map", gallery.name)
         made = job.result if job and job.state == State.DONE else []
-        there = gallery.snapshot().columns.ids
-        fit = len(made) > 1 and made[0].model == gallery.config.model and made[1].model in baselines(gallery)
-        return made if fit and all(np.array_equal(one.ids, there) for one in made) else []
+        return made if len(made) > 1 and _is_current(gallery, made) else []
 
     def _drawn(self, status: str, gallery: Gallery, *maps: Map) -> Updates:
         drawing, frame = _drawing(gallery, *maps), gr.update(visible=True)
@@ -223,8 +224,7 @@ class MapTab:
             return {self.status: message(say(_NOT_MADE), job.problem, "error")}
         try:
             gallery = self.context.gallery(name)
-            there = gallery.snapshot().columns.ids
-            if not all(np.array_equal(made.ids, there) for made in job.result):  # items came or went since
+            if not _is_current(gallery, job.result):
                 return self._kept(name)
             return self._drawn(_summary(gallery, job.result), gallery, *job.result)
         except ERRORS as error:
@@ -330,6 +330,14 @@ def _maps(gallery: Gallery, models: list[str]) -> Work[list[Map]]:
     for model in models:
         maps += [(yield from project(gallery, model))]
     return maps
+
+
+def _is_current(gallery: Gallery, maps: list[Map]) -> bool:
+    """Whether no items came or went since, and the gallery is searched with the same model."""
+    first, *others = maps
+    there, models = gallery.snapshot().columns.ids, baselines(gallery) if others else []
+    fits = first.model == gallery.config.model and all(other.model in models for other in others)
+    return fits and all(np.array_equal(made.ids, there) for made in maps)
 
 
 def _drawing(gallery: Gallery, drawn: Map, other: Map | None = None) -> str:
