@@ -6,6 +6,7 @@ import ast
 import asyncio
 import re
 import string
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -19,11 +20,15 @@ from unifex.cli.settings import Settings, read_settings
 from unifex.core import language
 from unifex.core.errors import UnifexError
 from unifex.core.language import LOCALE, check_language, languages, say, say_many, speak, spoken, thousands
+from unifex.core.progress import Step, Work
 from unifex.core.text import plural
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
+from unifex.retrieval.query import Query
+from unifex.retrieval.search import search
 from unifex.ui.app import build
 from unifex.ui.components import model_download
+from unifex.ui.components.job_tray import JobTray
 from unifex.ui.context import AppContext
 from unifex.ui.rendering import html
 from unifex.ui.scripts import words_address
@@ -175,7 +180,29 @@ def test_german():
     assert say("") == ""
     assert say_many(1, "hit", "hits") == "Treffer"
     assert thousands(1234567) == "1\u202f234\u202f567"
-    assert "Zwischen hell und dunkel wechseln" in html.header("model", "ready", busy=False)
+    header = html.header("model", "ready", busy=False)
+    assert "Zwischen hell und dunkel wechseln" in header
+    assert '<b title="Modell einer neuen Galerie">model</b>' in header
+
+
+def test_how_far_a_job_is_and_what_answers_words_is_told_in_german(gallery):
+    speak("de")
+    context = AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder)
+    tray = JobTray(context)
+    jobs, cancel, *_ = tray._server_functions()
+    job = context.start("index", "mine", _waiting(Step("embedding", 32, 36, "images")))
+    while job.step.total == 0:
+        time.sleep(0.01)
+    assert jobs("")["jobs"][0]["detail"].endswith(" · Bilder: 32 von 36")
+    cancel(job.id)
+    assert job.finished.wait(60)
+    assert search(gallery, Query(text="a disc"), k=1).model == "EfficientNet-Lite0, angepasst"
+
+
+def _waiting(step: Step) -> Work[None]:
+    while True:
+        yield step
+        time.sleep(0.01)
 
 
 def test_why_files_are_left_out(tmp_path, embedder):

@@ -4,18 +4,23 @@ import os
 import time
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 from gradio.context import LocalContext
 
+from tests.support.galleries import packed
 from unifex.cli.settings import Settings
 from unifex.core import disk
+from unifex.core.progress import Step
 from unifex.data import uploads
+from unifex.data.item import SourceError
 from unifex.data.uploads import UploadedFile, stage
 from unifex.gallery.gallery import GalleryError
 from unifex.gallery.indexing import announce
 from unifex.gallery.library import Library
 from unifex.ui.context import AppContext
 from unifex.ui.server.guard import COOKIE
+from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.waiting_uploads import IDLE_SECONDS
 
 
@@ -99,3 +104,28 @@ def test_a_file_that_is_being_made_stays_as_long_as_a_job_may_be_making_it(visit
     with pytest.raises(GalleryError, match="delete a gallery or all of your data"):
         visited.uploads.check_room()
     assert not made.exists()
+
+
+def test_a_pack_is_there_for_another_name_after_its_own_was_refused_and_after_it_failed(context, embedder, tmp_path):
+    packed(context.library.get_or_create("holiday", lambda: embedder), tmp_path / "holiday.zip")
+    staged = str(stage(context.library.folder, [UploadedFile(tmp_path / "holiday.zip", "holiday.zip")]))
+    tab = GalleryTab(context)
+    with gr.Blocks():
+        tab.build()
+    assert tab.jobs.gallery_of(staged) == "holiday 2"
+    assert "already; give another name" in tab.show_forecast("", "", staged, "holiday", "", "", False, "")[tab.message]
+    with pytest.raises(GalleryError, match="already; give another name"):
+        tab.begin("", "", "", staged, "holiday", "", "", False, "")
+    taken = tab.jobs.context.start("index", "another", failing(), staged)
+    assert taken.finished.wait(60)
+    tab.begin(staged, "", "", staged, "arrived", "", "", False, "")
+    job = context.jobs.of(context.owner)[-1]
+    assert job.finished.wait(60)
+    assert (job.problem, context.library.names()) == ("", ["arrived", "holiday"])
+    with pytest.raises(SourceError, match="nothing to add yet"):
+        tab.begin(staged, "", "", staged, "again", "", "", False, "")
+
+
+def failing():
+    yield Step("")
+    raise GalleryError("it did not do")

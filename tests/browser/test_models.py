@@ -100,7 +100,12 @@ def test_a_gallery_is_packed_and_opened_again(server, open_page, pictures, tmp_p
     assert download.value.suggested_filename == "travelling.zip"
     drop(page, "#drop .drop", {"travelling.zip": download.value.path().read_bytes()}, "application/zip")
     expect(page.locator("#index-outcome")).to_contain_text("A packed gallery", timeout=30_000)
-    page.locator("#gallery-name textarea, #gallery-name input").fill("arrived")
+    name = page.locator("#gallery-name textarea, #gallery-name input")
+    expect(name).to_have_value("travelling 2")
+    name.fill("travelling")
+    page.locator("#start-button").click()
+    expect(page.locator("#index-message")).to_contain_text("there is a gallery 'travelling' already; give another name")
+    name.fill("arrived")
     page.locator("#start-button").click()
     expect(page.locator("#index-outcome")).to_contain_text("Gallery 'arrived' is open24 items")
     expect(page.locator("#gallery-facts")).to_contain_text("arrived")

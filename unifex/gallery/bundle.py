@@ -196,15 +196,21 @@ def _image_of(gallery: Gallery, record: Record) -> bytes:
         ) from error
 
 
+def free_place(name: str, library: Library) -> Path:
+    """Where a gallery of this name would lie. Raises ``GalleryError`` where there is one."""
+    folder = library.place(name)
+    if folder.exists():
+        raise GalleryError(say("there is a gallery '{name}' already; give another name", name=folder.name))
+    return folder
+
+
 def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
     """Make a gallery of a bundle.
 
     Its neck becomes a model of that name, unless it is here already. Raises ``GalleryError`` for a bundle that is
     damaged or of another kind, and for a name that is taken. Searching needs the backbone it names.
     """
-    folder = library.place(name)
-    if folder.exists():
-        raise GalleryError(f"there is a gallery '{folder.name}' already; give another name")
+    folder = free_place(name, library)
     with new_folder(folder) as new, refusing(bundle.name), zipfile.ZipFile(bundle) as archive:
         packed = BundleFile.open(archive, bundle)
         if disk.free(new) < packed.bytes:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.preprocessing import Preprocessing
 from unifex.models import hub
 from unifex.models.hub import HubFile
@@ -80,6 +81,11 @@ class BackboneSpec:
     late_blocks: int = 0
     adaptation: Adaptation | None = None
     graph: Callable[[BackboneSpec], openvino.Model] | None = None
+
+    @property
+    def said(self) -> str:
+        """Its title in the language that is spoken."""
+        return say("{backbone}, adapted", backbone=self.title.removesuffix(ADAPTED)) if self.adaptation else self.title
 
     @property
     def here(self) -> bool:

@@ -27,6 +27,12 @@ def name_for(source: str) -> str:
         return "gallery"
 
 
+def free_name(library: Library, source: str) -> str:
+    """:func:`name_for`, or that with a number behind it, whichever names no gallery yet."""
+    *_, free = _with_numbers(name_for(source), library.names())
+    return free
+
+
 def gallery_of(library: Library, source: str) -> str:
     """The gallery that was made of a source, whatever it is called by now: under :func:`name_for`, with a number behind
     that, or, as earlier versions and people name them, otherwise. Else a name that is free: two folders of one name are

@@ -273,7 +273,7 @@ def in_words(form: Form) -> str:
     """What is searched for, in few words; empty where nothing is."""
     marks = form.counting_marks
     said = [
-        f"\u201c{form.words[:60]}\u201d" if form.words else "",
+        say("\u201c{words}\u201d", words=form.words[:60]) if form.words else "",
         _images_in_words(form),
     ]
     said.append(_marks_in_words(len(marks.more), len(marks.less)))

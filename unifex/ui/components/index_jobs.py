@@ -24,7 +24,7 @@ from unifex.gallery.indexing import PruneRefused, announce, index
 from unifex.gallery.records import Asked
 from unifex.models.embedder import Embedder
 from unifex.ui.context import AppContext
-from unifex.ui.gallery_names import gallery_of, name_for
+from unifex.ui.gallery_names import free_name, gallery_of
 from unifex.ui.rendering import gallery_report
 from unifex.ui.rendering.html import message
 
@@ -51,7 +51,13 @@ class IndexJobs:
 
     def gallery_of(self, spec: str) -> str:
         """What a source goes into where nothing is named."""
-        return name_for(spec) if self.is_packed(spec) else gallery_of(self.context.library, spec)
+        library = self.context.library
+        return free_name(library, spec) if self.is_packed(spec) else gallery_of(library, spec)
+
+    def is_taken(self, staged: str, begun: str) -> bool:
+        """Whether Start was pressed for an upload; where that failed, it can be pressed for it again."""
+        mine = [job for job in self.context.jobs.of(self.context.owner) if (job.kind, job.source) == ("index", staged)]
+        return staged == begun and not (mine and mine[-1].state == State.FAILED)
 
     def open(self, spec: str, options: Options = Options(), may_be_empty: bool = False) -> Source:
         """A source that has images, its files read in a way that was asked for.
@@ -88,6 +94,7 @@ class IndexJobs:
         self.context.jobs.check_turn(self.context.owner, "index")  # before anything is made for it
         if self.is_packed(spec):
             self.context.check_writable()
+            bundle.free_place(name, self.context.library)  # refused before a job is seen to fail
             return self.context.start("index", name, self._unpacking(spec, name), spec)
         source = self.open(spec, options, may_be_empty or asked.prunes)  # nothing is made for nothing
         how = asked.beside(source.options)

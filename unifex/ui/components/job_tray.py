@@ -182,7 +182,9 @@ def _detail(job: Job) -> str:
         return say(_ENDED[job.state])
     step = job.step
     count = thousands(step.done) if step.done or step.total else ""
-    of = say("{count} of {total:,}", count=count, total=step.total)
-    whole = f"{of} {say(step.unit)}".strip() if step.total else count
+    if step.total and step.unit:  # one sentence: where the unit stands after "of", languages inflect it
+        count = say("{count} of {total:,} {unit}", count=count, total=step.total, unit=say(step.unit))
+    elif step.total:
+        count = say("{count} of {total:,}", count=count, total=step.total)
     left = say("{time} left", time=duration(step.seconds_left)) if step.seconds_left else ""
-    return " · ".join(part for part in (say(step.stage), whole, left) if part)
+    return " · ".join(part for part in (say(step.stage), count, left) if part)

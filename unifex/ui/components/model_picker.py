@@ -10,7 +10,7 @@ from unifex.core.jobs import State
 from unifex.core.language import say, thousands, to_say
 from unifex.core.text import reason, size
 from unifex.models import descriptions, throughput, zoo
-from unifex.models.backbones import ADAPTED, BackboneSpec
+from unifex.models.backbones import BackboneSpec
 from unifex.models.embedder import RAW, Embedder, ModelConfig, backbone_of, find_model, list_models
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job
@@ -131,7 +131,7 @@ def _facts(spec: BackboneSpec, config: ModelConfig | None) -> str:
     rate = throughput.images_per_second(spec)
     dims = config.dims if config else ()
     rows = (_said_of(config) if config else {}) | {
-        say("Backbone"): _backbone(spec),
+        say("Backbone"): spec.said,
         say("Parameters"): thousands(spec.parameters)
         + (say(" and {count:,} for words", count=spec.text_parameters) if spec.text else ""),
         say("Trained with a neck"): thousands(512 * (spec.feature_dim + 1)),
@@ -151,10 +151,6 @@ def _said_of(config: ModelConfig) -> dict[str, str]:
     score = config.score(config.default_dim)
     measured = {say("mMP@5"): say("{score:.3f} at {dim}-d", score=score, dim=config.default_dim)} if score else {}
     return ({say("About"): descriptions.said(config.description)} if config.description else {}) | measured
-
-
-def _backbone(spec: BackboneSpec) -> str:
-    return say("{backbone}, adapted", backbone=spec.title.removesuffix(ADAPTED)) if spec.adaptation else spec.title
 
 
 def _weights(spec: BackboneSpec) -> str:

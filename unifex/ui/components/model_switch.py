@@ -136,8 +136,10 @@ class ModelSwitch:
         if job.state != State.DONE:
             text = job.problem or say("It was cancelled.")
             return {self.used: job.id, self.notice: message(say("Not changed"), text, "error")}
-        counts = {gallery.name: plural(len(gallery), "item", "items") for gallery in job.result}
-        lines = ", ".join(f"'{gallery}': {items}" for gallery, items in counts.items())
+        lines = ", ".join(
+            say("'{gallery}': {items}", gallery=gallery.name, items=plural(len(gallery), "item", "items"))
+            for gallery in job.result
+        )
         follow = say("Search and Evaluate follow, the map has to be made anew; the button under the gallery goes back.")
         text = f"{lines}. {say(_BESIDE) if _made(job) else follow}"
         shown = {

@@ -40,7 +40,8 @@ def summary(data: TrainingData, suspicious: Sequence[Card] | None) -> Markup:
         _held_out(data),
     )
     small = _listed([f"{small.name} ({small.images})" for small in data.small], ", ")
-    alike = _listed([say(" and ").join(f"'{name[:60]}'" for name in group) for group in data.columns.lookalikes], "; ")
+    quoted = [[say("'{name}'", name=name[:60]) for name in group] for group in data.columns.lookalikes]
+    alike = _listed([say(" and ").join(group) for group in quoted], "; ")
     rows = {
         say("Held-out classes"): data.unmeasured or say(HELD_OUT[data.held_out_by]),
         say("Classes too small"): small,

@@ -16,6 +16,7 @@ from unifex.core.language import say, to_say
 from unifex.core.text import reason
 from unifex.data import sources
 from unifex.data.item import Options, SourceError
+from unifex.gallery.bundle import free_place
 from unifex.gallery.embedding import forecast
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import check_name
@@ -204,7 +205,7 @@ class GalleryTab:
             return {self.pending: "", self.filling: "", self.message: text}
         suits = name
         if name.strip() in ("", suggested):  # a name that was typed or chosen since is meant
-            suits = suggested = name_for(folder)
+            suits = suggested = self.jobs.gallery_of(staged) if self.jobs.is_packed(staged) else name_for(folder)
         given = {self.pending: staged, self.filling: json.dumps([name, path, suits]), self.suggested: suggested}
         return {**given, self.message: message(say(_TRYING))}
 
@@ -234,9 +235,10 @@ class GalleryTab:
         return self.show_forecast("", typed, staged, *reading) if staged else {self.message: gr.skip()}
 
     def _forecast(self, spec: str, name: str, model: str, read: Options) -> str:
-        if self.jobs.is_packed(spec):
-            return message(say("A packed gallery"), say("Press Start to open it as '{name}'.", name=name))
         try:
+            if self.jobs.is_packed(spec):
+                free_place(name, self.context.library)
+                return message(say("A packed gallery"), say("Press Start to open it as '{name}'.", name=name))
             source = self.jobs.open(spec, read)
             check_name(name)
             found = forecast(self._embedder(name, model), source)
@@ -253,7 +255,7 @@ class GalleryTab:
         job, and what was begun. Raises ``UnifexError``."""
         if _is_on_its_way(typed, uploading):
             raise SourceError(say(_ON_ITS_WAY))
-        spec, name = typed.strip() or ("" if staged == begun else staged), name.strip()
+        spec, name = typed.strip() or ("" if self.jobs.is_taken(staged, begun) else staged), name.strip()
         if not spec and begun and self.context.is_busy("index"):
             return {self.message: gr.skip()}  # pressed twice
         read = options(exclude, follow_links, frames)
