@@ -102,16 +102,19 @@ export default ({ element, server }) => {
     }
   };
   const keep = (entries) => {
-    const kept = JSON.stringify(entries.slice(0, MOST));
-    if (kept === JSON.stringify(recent())) return;  // a list that is drawn anew loses the press that has begun
     try {
-      localStorage.setItem(KEPT, kept);
+      localStorage.setItem(KEPT, JSON.stringify(entries.slice(0, MOST)));
     } catch { /* a browser that keeps nothing */ }
-    showRecent();
+    if (JSON.stringify(recent()) !== listed) showRecent();  // a list that is drawn anew loses the press that has begun
   };
-  const showRecent = () => draw('.recent', say('Recent in this browser'),
-    recent().map((entry) => line(entry, entry.said, () => unifex.go(entry.text, entry.files))),
-    button('tool', say('Clear'), say('Clear the recent searches'), () => keep([])));
+  let listed = '';  // those that are drawn
+  const showRecent = () => {
+    const entries = recent();
+    listed = JSON.stringify(entries);
+    draw('.recent', say('Recent in this browser'),
+      entries.map((entry) => line(entry, entry.said, () => unifex.go(entry.text, entry.files))),
+      button('tool', say('Clear'), say('Clear the recent searches'), () => keep([])));
+  };
   const note = () => {
     const { text, files, said } = unifex.told;
     if (!said || !element.offsetParent) return;  // another tab chose a gallery, in which nobody looked for anything
