@@ -113,8 +113,8 @@ def test_a_pack_is_there_for_another_name_after_its_own_was_refused_and_after_it
     with gr.Blocks():
         tab.build()
     assert tab.jobs.gallery_of(staged) == "holiday 2"
-    assert "already; give another name" in tab.show_forecast("", "", staged, "holiday", "", "", False, "")[tab.message]
-    with pytest.raises(GalleryError, match="already; give another name"):
+    assert "choose another name" in tab.show_forecast("", "", staged, "holiday", "", "", False, "")[tab.message]
+    with pytest.raises(GalleryError, match="already; choose another name"):
         tab.begin("", "", "", staged, "holiday", "", "", False, "")
     taken = tab.jobs.context.start("index", "another", failing(), staged)
     assert taken.finished.wait(60)

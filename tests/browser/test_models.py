@@ -104,7 +104,7 @@ def test_a_gallery_is_packed_and_opened_again(server, open_page, pictures, tmp_p
     expect(name).to_have_value("travelling 2")
     name.fill("travelling")
     page.locator("#start-button").click()
-    expect(page.locator("#index-message")).to_contain_text("there is a gallery 'travelling' already; give another name")
+    expect(page.locator("#index-message")).to_contain_text("'travelling' already; choose another name")
     name.fill("arrived")
     page.locator("#start-button").click()
     expect(page.locator("#index-outcome")).to_contain_text("Gallery 'arrived' is open24 items")

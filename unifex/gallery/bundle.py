@@ -200,7 +200,7 @@ def free_place(name: str, library: Library) -> Path:
     """Where a gallery of this name would lie. Raises ``GalleryError`` where there is one."""
     folder = library.place(name)
     if folder.exists():
-        raise GalleryError(say("there is a gallery '{name}' already; give another name", name=folder.name))
+        raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=folder.name))
     return folder
 
 
