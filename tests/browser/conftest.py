@@ -38,7 +38,8 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-CUT_OFF = ("AbortError", "Unexpected error Connection errored out")  # what Gradio says of its stream as a page goes
+# What Gradio says of its streams as a page goes: the first that is cut off takes away what the second waits for.
+CUT_OFF = ("AbortError", "Unexpected error Connection errored out", "Unexpected error 404: Not Found")
 expect.set_options(timeout=30_000)  # a busy machine is not a wrong page
 
 
