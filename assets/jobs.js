@@ -76,11 +76,11 @@ export default ({ element, server, trigger }) => {
   const tell = () => {
     const line = box.querySelector('.ended'), cut = box.querySelector('.cut');
     const [job] = running, more = running.length > 1 ? ` (+${running.length - 1})` : '';
-    const said = job ? [`${job.title}${more}`, job.brief] : [(line ?? cut)?.dataset.brief ?? '', ''];
+    const { title = '', brief = '' } = job ? { ...job, title: `${job.title}${more}` } : (line ?? cut)?.dataset ?? {};
     badge.dataset.state = job ? job.state : line ? line.dataset.state : cut ? 'cut' : '';
-    badge.hidden = !said[0];
-    badge.querySelector('.what').textContent = said[0];
-    badge.querySelector('.how').textContent = said[1];
+    badge.hidden = !title;
+    badge.querySelector('.what').textContent = title;
+    badge.querySelector('.how').textContent = brief;
     badge.style.setProperty('--share', job?.share ?? 0);
     if (badge.hidden) box.hidePopover?.();
   };
@@ -93,10 +93,13 @@ export default ({ element, server, trigger }) => {
     const line = make('p', `ended ${job.state}`);
     const leave = () => { line.remove(); tell(); };
     line.setAttribute('role', 'status');
-    Object.assign(line.dataset, { state: job.state, brief: `${job.title} · ${job.brief}` });
+    Object.assign(line.dataset, { state: job.state, title: job.title, brief: job.brief });
     line.append(make('strong', '', job.title), ` · ${job.detail} `, button('', say('Show'), () => { show(job); leave(); }));
     box.querySelector('.ended-jobs').append(line);
-    setTimeout(leave, ENDED_MS);
+    setTimeout(() => {  // who reads it, reads on
+      if (box.matches(':popover-open')) box.addEventListener('toggle', leave, { once: true });
+      else leave();
+    }, ENDED_MS);
   };
 
   // What was cut off, by Cancel or by the end of the server, is offered wherever one lands.
@@ -107,7 +110,7 @@ export default ({ element, server, trigger }) => {
     place.replaceChildren(...offers.filter(({ key }) => !later().includes(key)).map((cut) => {
       const line = make('p', 'cut'), said = make('span', '', cut.text);
       const leave = () => { line.remove(); tell(); };
-      line.dataset.brief = cut.text.split(';')[0];
+      line.dataset.title = cut.text.split(';')[0];
       line.append(said, button('primary', cut.action, async () => {
         const problem = await answerOf(server.resume([cut.kind, cut.name])).catch(() => say('The server does not answer; try it again.'));
         if (problem) said.textContent = problem;

@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, reload, settle, wait_until_it_listens
+from tests.support.browsing import (
+    PHONE,
+    choose,
+    drop,
+    first_hit,
+    go_to,
+    place_of,
+    reload,
+    settle,
+    wait_until_it_listens,
+)
 from tests.support.drawing import LABELS, encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -224,6 +234,12 @@ def test_a_training_that_ends_while_another_gallery_is_chosen_is_told(server, op
     page.locator("#train-progress .cancel").click()
     ended = page.locator("#jobs-list .ended")
     expect(ended).to_have_count(1, timeout=120_000)
+    page.set_viewport_size(PHONE["viewport"])
+    name, theme, told = (place_of(page.locator(f"#top {part}")) for part in ("h1", ".theme", ".jobs-now"))
+    assert name["x"] + name["width"] <= theme["x"] <= told["x"] - theme["width"], (name, theme, told)
+    assert told["x"] + told["width"] <= 390
+    expect(page.locator("#jobs .jobs-now .how")).to_have_text("cancelled")
+    assert page.locator("#jobs .jobs-now .how").evaluate("part => part.scrollWidth <= part.clientWidth")
     page.locator("#jobs .jobs-now").click()
     expect(ended).to_contain_text("Training 'told-neck'")
     ended.get_by_role("button", name="Show").click()
