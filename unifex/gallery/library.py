@@ -207,10 +207,11 @@ class Library:
         except Exception:
             if not known:
                 with contextlib.suppress(UnifexError, OSError):  # what failed is what is to be told
-                    self._drop_empty(gallery.name)
+                    self.drop_empty(gallery.name)
             raise
 
-    def _drop_empty(self, name: str) -> None:
+    def drop_empty(self, name: str) -> None:
+        """Delete a gallery that was made for something that did not come, unless there is anything in it."""
         if not self.get(name).database.has_items():
             self.delete(name)
 

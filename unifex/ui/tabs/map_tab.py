@@ -211,7 +211,7 @@ class MapTab:
     def show_job(self, name: str | None, drawn: str) -> Updates:
         """(gallery, the job that is drawn) -> the maps that the last job about this gallery has made."""
         job = self.context.outcome("map", name or "")
-        if job is None and self.context.is_busy("map", name or ""):
+        if job is None and self.context.jobs.is_at_work(self.context.owner, "map", name or ""):
             return {self.drawn: "", self.status: ""}
         if job is None or job.id == drawn:
             return {self.drawn: drawn}
