@@ -167,6 +167,11 @@ class Jobs:
         ended = [job for job in fitting if not job.state.active and job.ended > since]
         return max(ended, key=lambda job: job.ended, default=None)
 
+    def last_done(self, owner: str, kind: str) -> str:
+        """The id of the last job of a kind that did what it was asked for; empty where none did."""
+        done = [job.id for job in self.of(owner) if (job.kind, job.state) == (kind, State.DONE)]
+        return done[-1] if done else ""
+
     def active(self) -> int:
         """How many of all owners' run or wait."""
         with self._lock:

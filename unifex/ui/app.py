@@ -131,7 +131,7 @@ class _Tabs:
             news, busy = self.context.news, not self.context.ready.is_set()  # in this order: what changes is told again
             searched = chosen[self.gallery.dropdowns.index(self.search.gallery)]
             return {
-                self.switched: self.context.switched,
+                self.switched: self.context.jobs.last_done(self.context.owner, "use"),
                 header: html.header(self.context.embedder.name, self.context.state, busy, news),
                 **self.gallery.offer(*chosen),
                 **self.gallery.show_facts(chosen[0], view),

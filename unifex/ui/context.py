@@ -22,7 +22,7 @@ from unifex.cli.settings import Settings
 from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder
-from unifex.core.jobs import Job, Jobs, State
+from unifex.core.jobs import Job, Jobs
 from unifex.core.language import say, to_say
 from unifex.core.progress import Work
 from unifex.core.text import explain, plural, reason
@@ -273,14 +273,8 @@ class AppContext:
     @property
     def news(self) -> str:
         """Another one whenever what every page shows may have changed for who asks."""
-        told = (self.state, self.ready.is_set(), self.following.news, self.switched)
+        told = (self.state, self.ready.is_set(), self.following.news, self.jobs.last_done(self.owner, "use"))
         return str(hash((*told, *self.library.names())))
-
-    @property
-    def switched(self) -> str:
-        """The last job of who asks that changed the model of galleries; empty where none did."""
-        mine = self.jobs.of(self.owner)
-        return next((job.id for job in reversed(mine) if (job.kind, job.state) == ("use", State.DONE)), "")
 
     def first_gallery(self) -> str:
         """The gallery to show first: the one asked for, as long as it may be there, else the user's own, else the
