@@ -117,6 +117,30 @@ def _sentence(said: ast.expr, named: Mapping[str, str]) -> str | None:
     return said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else None
 
 
+_DATIVE = re.compile(r"\b(?:aus|bei|in|mit|nach|seit|unter|von|vor|zu)\s+\{(\w+)\}", re.IGNORECASE)
+_COUNTED = re.compile(r"(\w+)\s?[=:]\s?plural\([^\"']*?[\"'](\w[\w ]*)[\"']")  # name=plural(count, "item", "items")
+
+
+def test_german_counts_that_stand_in_the_dative_have_its_ending():
+    """Units come as they are called, "24 Bilder": after "von" only those can stand that are called so there, too."""
+    speak("de")
+    counted: dict[tuple[str, str], set[str]] = {}  # by file and name
+    for path in (path for place in ("unifex/**/*.py", "assets/*.js") for path in catalogs.ROOT.glob(place)):
+        for name, one in _COUNTED.findall(path.read_text()):
+            counted.setdefault((path.relative_to(catalogs.ROOT).as_posix(), name), set()).add(one)
+    wrong = [
+        (text, called)
+        for message in catalogs.translations(catalogs.read(LOCALE / "de.po"))
+        for text in ([message.string] if isinstance(message.string, str) else message.string)
+        for name in _DATIVE.findall(text)
+        for place, _ in message.locations
+        for one in counted.get((place, name), ())
+        if not (called := plural(2, one)).endswith(("n", "s"))
+    ]
+    assert len(counted) > 20
+    assert not wrong
+
+
 def test_what_scripts_say_is_found():
     """Babel reads no template text of JavaScript in which quotes stand."""
     known = {one if isinstance(one, str) else one[0] for one in (m.id for m in catalogs.sentences())}

@@ -112,6 +112,34 @@ def test_two_at_once_take_turns_and_neither_takes_the_others_gallery(server, ope
     assert len(Gallery.open(server.indexes / "second")) == 2
 
 
+def test_what_is_cancelled_before_its_turn_is_as_if_nobody_had_asked_for_it(server, open_page, many, brake, tmp_path):
+    brake.unlink()
+    page = open_page(server.url)
+    start_indexing(page, write_folder(tmp_path / "signs", views=2), "looked at")
+    expect(page.locator("#index-outcome")).to_contain_text("added to 'looked at'", timeout=60_000)
+    brake.touch()
+    start_indexing(page, many, "in the way")
+    wait_for_share(page, 2)
+    choose(page, "#manage-gallery", "looked at")
+    page.get_by_role("button", name="Sources").click()
+    settle(page)
+    page.locator("#source-again").click()
+    waiting = page.locator("#index-progress .job", has_text="waiting for its turn")
+    expect(page.locator("#gallery-source input")).to_have_value(re.compile("8 items · not finished$"))
+    waiting.locator(".cancel").click()
+    expect(page.locator("#gallery-source input")).to_have_value(re.compile("8 items$"))
+    start_indexing(page, tmp_path / "signs", "never made")
+    waiting.locator(".cancel").click()
+    expect(waiting).to_have_count(0)
+    settle(page)
+    expect(page.locator("#jobs-list")).not_to_contain_text("never made")
+    expect(page.locator("#manage-gallery input")).to_have_value("looked at")
+    page.locator("#index-progress .job .cancel").click()
+    brake.unlink()
+    expect(page.locator("#index-outcome")).to_contain_text("'in the way' was cancelled")
+    assert not (server.indexes / "never made").exists()
+
+
 def test_a_restarted_server_says_what_was_interrupted_and_goes_on(tmp_path, open_page, many, embedder):
     Gallery.create(tmp_path / "indexes" / "drawn", embedder)
     (brake := tmp_path / "brake").touch()

@@ -340,6 +340,50 @@ def test_the_map_of_the_model_before_is_shown_no_more(changing, embedder, open_p
     expect(page.locator("#map-frame")).to_be_hidden()
 
 
+def test_a_map_that_is_open_follows_the_model_that_another_tab_or_program_switches(changing, embedder, open_page):
+    library = Library(changing.indexes)
+    finish(library.use("drawn", make_model(embedder, "other")))
+    page, elsewhere, facts = (open_page(changing.url) for _ in range(3))
+    go_to(facts, "Gallery")
+    expect(facts.locator("#gallery-facts")).to_contain_text("other")
+    go_to(page, "Map")
+    press_for_job(page, "#map-button")
+    expect(page.locator(".map[data-drawn='17']")).to_be_visible()
+    go_to(elsewhere, "Train")
+    elsewhere.get_by_role("button", name="Go back to 'unifex-lite-4'").click()
+    expect(page.locator("#map-status")).to_contain_text("No map of this gallery yet")
+    expect(page.locator("#map-frame")).to_be_hidden()
+    expect(facts.locator("#gallery-facts")).to_contain_text("unifex-lite-4")  # where the Train tab was never opened
+    elsewhere.get_by_role("button", name="Go back to 'other'").click()
+    expect(page.locator(".map[data-drawn='17']")).to_be_visible()
+    expect(page.locator("#map-status")).to_be_empty()
+    settle(page)
+    leave(page)
+    finish(library.use("drawn", embedder))
+    come_back(page)
+    expect(page.locator("#map-status")).to_contain_text("No map of this gallery yet")
+
+
+def test_no_second_map_stays_chosen_as_any_other_does(changing, embedder, open_page):
+    run_index(Gallery.create(changing.indexes / "other", embedder), changing.indexes.parent / "pictures" / "signs")
+    page = open_page(changing.url)
+    go_to(page, "Map")
+    choose(page, "#map-compare", "raw")
+    press_for_job(page, "#map-button")
+    expect(page.locator(".map-compare")).to_be_visible()
+    choose(page, "#map-compare", "none")
+    for tab in ("Search", "Map"):
+        go_to(page, tab)
+        settle(page)
+    expect(page.locator("#map-compare input")).to_have_value("none")
+    choose(page, "#map-gallery", "other")
+    choose(page, "#map-compare", "raw")
+    for gallery, chosen in (("drawn", "none"), ("other", "raw"), ("drawn", "none")):
+        choose(page, "#map-gallery", gallery)
+        settle(page)
+        expect(page.locator("#map-compare input")).to_have_value(chosen)
+
+
 def lasso(page: Page, share: float = 0.5) -> int:
     """Choose about the uppermost ``share`` of the items; how many they are.
 

@@ -8,6 +8,7 @@ owners take turns, so that nobody waits for all that another has asked for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import secrets
 import threading
@@ -53,7 +54,8 @@ class State(StrEnum):
 class Job:
     """``kind``: index, train, ...; ``name``: the gallery or model that it is about; ``source``: what it is made from,
     which tells two jobs on one gallery apart; ``how``: with which options. ``result`` is there once it is done,
-    ``error`` and a sentence of it, ``problem``, once it has failed."""
+    ``error`` and a sentence of it, ``problem``, once it has failed. ``take_back`` undoes what was done when it was
+    asked for, where somebody cancels it before its turn comes."""
 
     id: str
     owner: str
@@ -70,6 +72,17 @@ class Job:
     began: float = 0.0
     ended: float = 0.0
     finished: threading.Event = field(default_factory=threading.Event, repr=False)
+    take_back: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its turn has come, and it has not ended."""
+        return self.state in (State.RUNNING, State.STOPPING)
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it was cancelled before its turn came: all is as if nobody had asked for it."""
+        return self.state == State.CANCELLED and not self.began
 
     async def outcome(self) -> Any:
         """Its result, waited for. Raises what it raised, and :class:`JobError` when it was cancelled."""
@@ -94,7 +107,16 @@ class Jobs:
         self._queues: dict[str, _Queue] = defaultdict(OrderedDict)  # by kind
         self._running: dict[str, Job] = {}  # by kind
 
-    def start(self, owner: str, kind: str, name: str, work: Work[Any], source: str = "", how: str = "") -> Job:
+    def start(
+        self,
+        owner: str,
+        kind: str,
+        name: str,
+        work: Work[Any],
+        source: str = "",
+        how: str = "",
+        take_back: Callable[[], None] = lambda: None,
+    ) -> Job:
         """Take a job; it runs when its turn comes, with the context variables of who calls. The same that is asked for
         twice is one job. Raises :class:`JobError` when its owner has enough that waits, or the same with other options.
         """
@@ -102,7 +124,7 @@ class Jobs:
             if same := self.same(owner, kind, name, source, how):
                 return same
             self.check_turn(owner, kind)
-            job = Job(secrets.token_urlsafe(12), owner, kind, name, source, how)
+            job = Job(secrets.token_urlsafe(12), owner, kind, name, source, how, take_back=take_back)
             self._jobs[job.id] = job
             context = contextvars.copy_context()
             self._queues[kind].setdefault(owner, {})[job] = lambda: context.run(self._run, job, work)
@@ -138,12 +160,17 @@ class Jobs:
         return job
 
     def outcome(self, owner: str, kind: str, name: str | None = None) -> Job | None:
-        """The job of a kind (about ``name``) that ended last. None when there is none, and once another has been asked
-        for since: what is shown of one goes when the next begins."""
-        fitting = [job for job in self.of(owner) if job.kind == kind and name in (None, job.name)]
-        since = min((job.asked for job in fitting if job.state.active), default=0.0)
+        """The job of a kind (about ``name``) that ended last. None when there is none, and while one is at work that
+        was asked for since: what is shown of one goes when the next begins."""
+        fitting = [job for job in self.of(owner) if job.kind == kind and name in (None, job.name) and not job.withdrawn]
+        since = min((job.asked for job in fitting if job.at_work), default=0.0)
         ended = [job for job in fitting if not job.state.active and job.ended > since]
         return max(ended, key=lambda job: job.ended, default=None)
+
+    def last_done(self, owner: str, kind: str) -> str:
+        """The id of the last job of a kind that did what it was asked for; empty where none did."""
+        done = [job.id for job in self.of(owner) if (job.kind, job.state) == (kind, State.DONE)]
+        return done[-1] if done else ""
 
     def active(self) -> int:
         """How many of all owners' run or wait."""
@@ -154,16 +181,28 @@ class Jobs:
         """Whether a job of this kind (about ``name``) runs or waits."""
         return any(job.kind == kind and name in (None, job.name) and job.state.active for job in self.of(owner))
 
+    def is_at_work(self, owner: str, kind: str, name: str) -> bool:
+        """Whether a job of this kind about ``name`` runs."""
+        return any((job.kind, job.name) == (kind, name) and job.at_work for job in self.of(owner))
+
     def cancel(self, owner: str, id: str) -> Job:
-        """End a job: one that waits at once, one that runs between two of its steps. Raises :class:`JobError`."""
+        """End a job: one that waits at once, as if it had not been asked for; one that runs between two of its steps.
+        Raises :class:`JobError`."""
         with self._lock:
             job = self.get(owner, id)
             if job.state == State.WAITING:
-                del self._queues[job.kind][owner][job]
-                self._end(job, State.CANCELLED)
-            elif job.state == State.RUNNING:
-                job.state = State.STOPPING
+                with contextlib.suppress(UnifexError, OSError):  # it ends all the same
+                    job.take_back()
+            self._stop(job)
             return job
+
+    def _stop(self, job: Job) -> None:
+        """As :meth:`cancel`, but what was done when it was asked for stays, to go on with it another time."""
+        if job.state == State.WAITING:
+            del self._queues[job.kind][job.owner][job]
+            self._end(job, State.CANCELLED)
+        elif job.state == State.RUNNING:
+            job.state = State.STOPPING
 
     def forget(self, owner: str, kind: str | None = None, about: str | None = None) -> None:
         """Results of this owner (of one kind, about one gallery or model) are shown no more."""
@@ -174,9 +213,10 @@ class Jobs:
 
     def leave(self, owner: str, about: str) -> None:
         """A gallery is no more, or is called otherwise: what waits for it is cancelled, what is known of it goes."""
-        for job in self.of(owner):
-            if job.state == State.WAITING and about in (job.name, job.source):
-                self.cancel(owner, job.id)
+        with self._lock:
+            for job in self.of(owner):
+                if job.state == State.WAITING and about in (job.name, job.source):
+                    self._stop(job)
         self.forget(owner, about=about)
 
     def end_owner(self, owner: str, seconds: float = 60) -> None:
@@ -192,7 +232,7 @@ class Jobs:
         with self._lock:  # those that have ended are forgotten meanwhile, which cancel would refuse
             jobs = [job for job in self._jobs.values() if job.state.active and chosen(job)]
             for job in jobs:
-                self.cancel(job.owner, job.id)
+                self._stop(job)
         deadline = time.monotonic() + seconds
         for job in jobs:
             job.finished.wait(max(0, deadline - time.monotonic()))

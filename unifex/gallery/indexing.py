@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -109,13 +109,22 @@ def _begin(writer: Writer, source: Source, asked: Asked) -> int:
     return writer.begin_source(source.spec, options.keep, asked.beside(options), by_layout)
 
 
-def announce(gallery: Gallery, source: Source, asked: Asked = Asked()) -> None:
-    """A source is going to be indexed: should the program end before its turn comes, it is known as unfinished.
+def announce(gallery: Gallery, source: Source, asked: Asked = Asked()) -> Callable[[], None]:
+    """A source is going to be indexed: should the program end before its turn comes, it is known as unfinished. What
+    takes that back.
 
-    Raises ``GalleryBusy`` while the gallery is being written.
+    Both raise ``GalleryBusy`` while the gallery is being written.
     """
+    source = _as_known(gallery, source)
+    before = next((known for known in gallery.sources() if known.spec == source.spec), None)
     with gallery.write() as writer:
-        _begin(writer, _as_known(gallery, source), asked)
+        announced = _begin(writer, source, asked)
+
+    def take_back() -> None:
+        with gallery.write() as writer:
+            writer.take_back_source(announced, before)
+
+    return take_back
 
 
 class _Run:

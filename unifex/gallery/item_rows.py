@@ -9,7 +9,7 @@ from typing import Any
 from unifex.data.item import Item, Labels
 from unifex.gallery import listings, tags
 from unifex.gallery.listings import Listing
-from unifex.gallery.records import Embedded
+from unifex.gallery.records import Embedded, Registered
 
 GONE = "gone:"  # begins the uri of an item whose place shows something else, until its content is found elsewhere
 
@@ -273,6 +273,17 @@ def new_source(connection: sqlite3.Connection) -> int:
     """An id that no source has, and that nothing names which one left behind: SQLite gives the largest again."""
     named = (("id", "sources"), ("source", "listings"), ("source", "refused"))
     return 1 + max(one(connection, f"SELECT MAX({column}) FROM {table}") or 0 for column, table in named)
+
+
+def take_back_source(connection: sqlite3.Connection, source: int, before: Registered | None) -> None:
+    """A source is as it was ``before`` its indexing was announced; but not where another program has begun it since."""
+    if before:
+        kept = (before.complete, before.keep, before.options, before.by_layout, source)
+        change = "UPDATE sources SET complete = ?, keep = ?, options = ?, by_layout = ? WHERE id = ? AND NOT complete"
+        connection.execute(change, kept)
+    else:
+        begun = "SELECT source FROM listings UNION SELECT source FROM refused"
+        connection.execute(f"DELETE FROM sources WHERE id = ? AND NOT complete AND id NOT IN ({begun})", (source,))
 
 
 def relocate_sources(connection: sqlite3.Connection, moving: Mapping[int, str]) -> None:

@@ -25,7 +25,7 @@ from unifex.core.locks import lock_in_folder
 from unifex.core.progress import Work
 from unifex.core.system import MAX_NAME, ON_WINDOWS, is_device, is_name
 from unifex.core.text import reason, what_there_is
-from unifex.gallery.config import GalleryConfig
+from unifex.gallery.config import FILE, GalleryConfig
 from unifex.gallery.errors import GalleryError, NoSuchGallery
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import MODELS, Embedder, keep_model
@@ -207,10 +207,11 @@ class Library:
         except Exception:
             if not known:
                 with contextlib.suppress(UnifexError, OSError):  # what failed is what is to be told
-                    self._drop_empty(gallery.name)
+                    self.drop_empty(gallery.name)
             raise
 
-    def _drop_empty(self, name: str) -> None:
+    def drop_empty(self, name: str) -> None:
+        """Delete a gallery that was made for something that did not come, unless there is anything in it."""
         if not self.get(name).database.has_items():
             self.delete(name)
 
@@ -257,7 +258,7 @@ class Library:
     def written(self, name: str) -> int:
         """When something was last written in a gallery, in nanoseconds; 0 of one that there is not."""
         own = self._own_name(name)
-        files = ("items.sqlite", "items.sqlite-wal") if own else ()
+        files = ("items.sqlite", "items.sqlite-wal", FILE) if own else ()
         return max((disk.changed(self.folder / own / file) for file in files), default=0)
 
     def rename(self, name: str, new: str) -> Gallery:

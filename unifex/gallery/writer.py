@@ -89,6 +89,11 @@ class Writer:
             )
             return one(connection, "SELECT id FROM sources WHERE spec = ?", spec)
 
+    def take_back_source(self, source: int, before: Registered | None) -> None:
+        """It will not be indexed after all: it is as it was ``before`` :meth:`begin_source`, where it was known."""
+        with self._database.connect() as connection:
+            item_rows.take_back_source(connection, source, before)
+
     def finish_source(self, source: int, options: str | None = None) -> None:
         """The whole source has been seen; ``options`` are kept with it from now on."""
         with self._database.connect() as connection:

@@ -126,18 +126,20 @@ class _Tabs:
         """The header tells what the server is doing; galleries appear as they are made."""
 
         def show(view: str, *chosen: str | None) -> Updates:
-            """(filters of the pictures, every tab's gallery) -> header, the galleries that there are, what is shown of
-            the chosen one."""
+            """(filters of the pictures, every tab's gallery) -> :attr:`switched`, header, the galleries that there are,
+            what is shown of the chosen one."""
             news, busy = self.context.news, not self.context.ready.is_set()  # in this order: what changes is told again
             searched = chosen[self.gallery.dropdowns.index(self.search.gallery)]
             return {
+                self.switched: self.context.jobs.last_done(self.context.owner, "use"),
                 header: html.header(self.context.embedder.name, self.context.state, busy, news),
                 **self.gallery.offer(*chosen),
                 **self.gallery.show_facts(chosen[0], view),
                 **self.opener.miss(searched),
             }
 
-        shown = [header, *self.gallery.dropdowns, *self.gallery.showing, self.opener.notice]
+        self.switched = gr.State("")  # the last job that changed the model of galleries
+        shown = [self.switched, header, *self.gallery.dropdowns, *self.gallery.showing, self.opener.notice]
         news = listen([page.load, self.tray.news.input], show, [self.gallery.view, *self.gallery.dropdowns], shown)
         offered = [self.search.gallery, self.search.view]
         follow(news, self.search.choose_listed, offered, self.search.chosen, js=_UNLESS_OPENING)
@@ -176,11 +178,12 @@ class _Tabs:
         listen(self.search.left_out.unwanted.input, lambda: {self.bar: gr.update(selected="search")}, None, [self.bar])
 
     def follow_the_model(self) -> None:
-        """Galleries are searched with another neck: what was found and measured with the old one goes."""
-        evaluate, wish = self.evaluate, self.search.wish
-        changed = listen(self.train.switch.used.change, lambda: {wish: Wish.new()}, None, [wish])
-        follow(changed, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
-        follow(changed, evaluate.show_job, [evaluate.gallery, evaluate.drawn], evaluate.showing, always=True)
+        """Galleries are searched with another neck, wherever somebody said so: what was measured and mapped with the
+        old one goes; so does what was found, where galleries are listed anew."""
+        evaluate = self.evaluate
+        drawn = [evaluate.gallery, evaluate.drawn]
+        listen(self.switched.change, evaluate.show_job, drawn, evaluate.showing)
+        self.map.follow_model([self.switched.change, self.tray.changed.input])
 
     def follow_corrections(self, page: gr.Tab) -> None:
         """What was relabelled, left out or taken back is shown as it is now, wherever it is shown; ``page``: of the

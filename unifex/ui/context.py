@@ -130,9 +130,9 @@ class AppContext:
         keeps no cookie is known by the address."""
         return owner_now(self.workspaces) if self.workspaces else SERVER
 
-    def start(self, kind: str, name: str, work: Work[Any], source: str = "", how: str = "") -> Job:
-        """Take a job for who asks. Raises ``JobError`` when it is not taken."""
-        return self.jobs.start(self.owner, kind, name, work, source, how)
+    def start(self, kind: str, name: str, work: Work[Any], source: str = "", how: str = "", **more: Any) -> Job:
+        """Take a job for who asks, as :meth:`Jobs.start`. Raises ``JobError`` when it is not taken."""
+        return self.jobs.start(self.owner, kind, name, work, source, how, **more)
 
     def left(self, name: str) -> None:
         """A gallery of who asks is no more, or is called otherwise; another one may be called so."""
@@ -140,7 +140,7 @@ class AppContext:
         self.following.refresh()
 
     def outcome(self, kind: str, name: str | None = None) -> Job | None:
-        """The last job of a kind that ended, about ``name``, of who asks; None while a newer one is at work."""
+        """As :meth:`Jobs.outcome`, of who asks."""
         return self.jobs.outcome(self.owner, kind, name)
 
     def is_busy(self, kind: str, name: str | None = None) -> bool:
@@ -273,7 +273,8 @@ class AppContext:
     @property
     def news(self) -> str:
         """Another one whenever what every page shows may have changed for who asks."""
-        return str(hash((self.state, self.ready.is_set(), self.following.news, *self.library.names())))
+        told = (self.state, self.ready.is_set(), self.following.news, self.jobs.last_done(self.owner, "use"))
+        return str(hash((*told, *self.library.names())))
 
     def first_gallery(self) -> str:
         """The gallery to show first: the one asked for, as long as it may be there, else the user's own, else the

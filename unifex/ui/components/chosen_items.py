@@ -291,6 +291,8 @@ class ChosenItems:
                     say("Nothing was made") if job.kind == PICK else say("Not done"), job.problem, "error"
                 )
             }
+        if job.withdrawn:
+            return {self.outcome: ""}
         if job.state == State.CANCELLED:
             kept = say("Nothing is left of it.") if job.kind == PICK else say("What was done is kept.")
             return {self.outcome: message(say("Stopped"), kept, "warning")}

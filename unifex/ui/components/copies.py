@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 from markupsafe import Markup
 
-from unifex.core.jobs import State
+from unifex.core.jobs import Job, State
 from unifex.core.language import say, to_say
 from unifex.gallery.duplicates import ALIKE, BYTES, PICTURE
 from unifex.gallery.gallery import Gallery
@@ -59,14 +59,20 @@ class Copies:
 
     def _chosen(self, gallery: str | None, level: str) -> Wish:
         """Somebody wants it, also after a comparison that was cancelled or failed."""
-        last = self.context.outcome(COMPARISON, gallery) if level else None
+        last = self._last(gallery) if level else None
         if last and last.state in _FAILED:
             self.context.jobs.forget(self.context.owner, COMPARISON, gallery)
         return Wish.new()
 
+    def _last(self, gallery: str | None) -> Job | None:
+        """The comparison that was asked for last; one that was withdrawn, too, is not to be begun by every search."""
+        mine = self.context.jobs.of(self.context.owner)
+        return next((job for job in reversed(mine) if (job.kind, job.name) == (COMPARISON, gallery)), None)
+
     def _ended(self, wish: Part, awaited: bool, gallery: str | None) -> Updates:
         """(whether a comparison is awaited, gallery) -> that it has ended, and that hits are to be folded."""
-        if not awaited or self.context.outcome(COMPARISON, gallery) is None:
+        last = self._last(gallery)
+        if not awaited or last is None or last.state.active:
             return {self.awaited: awaited}
         return {self.awaited: False, wish: Wish.new()}
 
@@ -86,7 +92,7 @@ class Copies:
             next(work)
         except StopIteration:  # it is known
             return level, ""
-        last = self.context.outcome(COMPARISON, gallery.name)
+        last = self._last(gallery.name)
         if last and last.state in _FAILED:
             why = last.problem if last.state == State.FAILED else say("Comparing the pictures was cancelled")
             return "", message(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +54,9 @@ class IndexJobs:
         return free_name(library, spec) if self.is_packed(spec) else gallery_of(library, spec)
 
     def is_taken(self, staged: str, begun: str) -> bool:
-        """Whether Start was pressed for an upload; where that failed, it can be pressed for it again."""
+        """Whether Start was pressed for an upload; where that failed or was withdrawn, it can be pressed again."""
         mine = [job for job in self.context.jobs.of(self.context.owner) if (job.kind, job.source) == ("index", staged)]
-        return staged == begun and not (mine and mine[-1].state == State.FAILED)
+        return staged == begun and not (mine and (mine[-1].state == State.FAILED or mine[-1].withdrawn))
 
     def open(self, spec: str, options: Options = Options(), may_be_empty: bool = False) -> Source:
         """A source that has images, its files read in a way that was asked for.
@@ -97,13 +96,28 @@ class IndexJobs:
             bundle.free_place(name, self.context.library)  # refused before a job is seen to fail
             return self.context.start("index", name, self._unpacking(spec, name), spec)
         source = self.open(spec, options, may_be_empty or asked.prunes)  # nothing is made for nothing
-        how = asked.beside(source.options)
+        how, known = asked.beside(source.options), bool(self.context.library.named(name))
         with self.context.library.adding_to(name, embedder or (lambda: self.context.embedder)) as gallery:
             if same := self.context.jobs.same(self.context.owner, "index", gallery.name, spec, how):
                 return same
-            with contextlib.suppress(GalleryBusy):
-                announce(gallery, source, asked)
-            return self.context.start("index", gallery.name, self._indexing(gallery, source, asked), spec, how)
+            take_back = self._announced(gallery, source, asked, known)
+            work = self._indexing(gallery, source, asked)
+            return self.context.start("index", gallery.name, work, spec, how, take_back=take_back)
+
+    def _announced(self, gallery: Gallery, source: Source, asked: Asked, known: bool) -> Callable[[], None]:
+        """Announce an indexing; what takes it back, with its gallery where that was not ``known`` before."""
+        library = self.context.library
+        try:
+            forget = announce(gallery, source, asked)
+        except GalleryBusy:
+            return lambda: None
+
+        def take_back() -> None:
+            forget()
+            if not (known or gallery.sources()):
+                library.drop_empty(gallery.name)
+
+        return take_back
 
     def _indexing(self, gallery: Gallery, source: Source, asked: Asked) -> Work[IndexReport]:
         with self.context.within_limits(source, gallery) as limited:

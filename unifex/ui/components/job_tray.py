@@ -133,7 +133,7 @@ class JobPanel:
 def check_idle(context: AppContext, gallery: str) -> None:
     """Raises ``JobError`` while a job about a gallery runs, which finds it where it lies; one that waits is cancelled
     when the gallery goes."""
-    if any(job.state.active and job.began and gallery in _galleries(job) for job in context.jobs.of(context.owner)):
+    if any(job.at_work and gallery in _galleries(job) for job in context.jobs.of(context.owner)):
         raise JobError(say("something runs for '{name}'; wait for it, or cancel it", name=gallery))
 
 

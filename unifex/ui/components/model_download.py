@@ -79,10 +79,12 @@ class ModelDownload:
         job = self.context.outcome("export", model)
         if kind == ZIP:
             return {self.notice: ""}
+        again = say("Choose a kind again to make the file.")
         if job is None or job.source != kind:
-            return {self.notice: "", self.button: gr.update(value=None)}
+            told = "" if self.context.is_busy("export", model) else message(say("No file"), again)
+            return {self.notice: told, self.button: gr.update(value=None)}
         if job.state == State.CANCELLED:
-            return {self.notice: message(say("Cancelled"), say("Choose a kind again to make the file."))}
+            return {self.notice: message(say("Cancelled"), again)}
         if job.state == State.FAILED:
             return {self.notice: message(say("No file"), job.problem, "error")}
         made, address = job.result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from unifex.core.jobs import Job
@@ -45,8 +46,8 @@ class TrainJobs:
 
     def last(self, gallery: str | None) -> Job | None:
         """The last job that trains on this gallery, at work or ended."""
-        jobs = [job for job in self.context.jobs.of(self.context.owner) if (job.kind, job.source) == ("train", gallery)]
-        return jobs[-1] if jobs else None
+        mine = [job for job in self.context.jobs.of(self.context.owner) if not job.withdrawn]
+        return next((job for job in reversed(mine) if (job.kind, job.source) == ("train", gallery)), None)
 
     def start(self, name: str, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool = False) -> Job:
         """Train a model on the gallery ``name``; ``finish``: measure and save what was reached before."""
@@ -58,8 +59,7 @@ class TrainJobs:
             raise GalleryError(
                 say("deep training takes more time and room than a visitor has here; take another preset")
             )
-        self.context.jobs.check_turn(self.context.owner, "train")  # before it is counted
-        work = _training(self._seconds(finish), gallery, model, config, hold_out, finish)
+        work = _training(gallery, model, config, hold_out, finish, self._counted(finish))
         return self.context.start("train", model, work, gallery.name)
 
     def go_on(self, stopped: TrainJob, finish: bool = False) -> Job:
@@ -73,19 +73,29 @@ class TrainJobs:
             raise GalleryError(say("there is nothing to go on with of '{model}'", model=model))
         return self.go_on(stopped)
 
-    def _seconds(self, finish: bool) -> float:
-        """How many seconds a visitor's training may take, which is counted; no end for who runs the server."""
+    def _counted(self, finish: bool) -> Callable[[], float]:
+        """What counts a visitor's training once its turn has come, and tells how many seconds it may take; no end for
+        who runs the server. Raises ``GalleryError`` where there were enough."""
         workspace = self.context.workspace
-        if workspace and not finish:
-            workspace.begin_training()
-        return workspace.limits.training_seconds if workspace else math.inf
+        if workspace is None:
+            return lambda: math.inf
+        if not finish:
+            workspace.check_trainings()
+
+        def counted() -> float:
+            if not finish:
+                workspace.begin_training()
+            return workspace.limits.training_seconds
+
+        return counted
 
 
 def _training(
-    seconds: float, gallery: Gallery, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool
+    gallery: Gallery, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool, counted: Callable[[], float]
 ) -> Work[TrainResult]:
-    """A training that takes so many seconds at most: it ends after an epoch, which is kept."""
-    deadline = time.monotonic() + seconds  # from when its turn has come
+    """A training that takes as many seconds as ``counted`` says at most: it ends after an epoch, which is kept."""
+    seconds = counted()
+    deadline = time.monotonic() + seconds
 
     def check_time(_: EpochMetrics) -> None:
         if time.monotonic() > deadline:

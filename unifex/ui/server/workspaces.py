@@ -115,16 +115,20 @@ class Workspace:
                 )
             )
 
-    def begin_training(self) -> None:
-        """Count one. Raises :class:`GalleryError` when there were enough."""
-        with self._lock:
-            if _count(self.folder / _TRAININGS) >= self.limits.trainings:
-                raise GalleryError(
-                    say(
-                        "this server trains {trainings} times for a visitor; run UniFEx yourself to train more",
-                        trainings=self.limits.trainings,
-                    )
+    def check_trainings(self) -> None:
+        """Raises :class:`GalleryError` when there were enough."""
+        if _count(self.folder / _TRAININGS) >= self.limits.trainings:
+            raise GalleryError(
+                say(
+                    "this server trains {trainings} times for a visitor; run UniFEx yourself to train more",
+                    trainings=self.limits.trainings,
                 )
+            )
+
+    def begin_training(self) -> None:
+        """Count one. Raises as :meth:`check_trainings`."""
+        with self._lock:
+            self.check_trainings()
             self.touch()
             with (self.folder / _TRAININGS).open("ab") as file:
                 file.write(b"x")

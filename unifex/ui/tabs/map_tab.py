@@ -6,11 +6,10 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
-from markupsafe import Markup
 
 from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, State
@@ -23,7 +22,7 @@ from unifex.gallery import changing
 from unifex.gallery.changing import Change
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.maps import page
-from unifex.maps.projection import Map, kept_map, moved_most, project
+from unifex.maps.projection import Map, kept_map, project
 from unifex.ui.components.basic import Choice, item_grid, job_notice, notice, signal
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.gallery_picker import gallery_picker
@@ -42,7 +41,15 @@ from unifex.ui.scripts import scripts
 from unifex.ui.server.picture_addresses import THUMBNAIL, address
 
 MOST_CARDS = 200  # of one answer
+_WHILE_OPEN = "(name, ...values) => [document.querySelector('#map-page').offsetParent && name, ...values]"
 _NOT_MADE = to_say("The map was not made")
+
+
+class Mapped(NamedTuple):
+    """The gallery whose map is on the page, and the model by which it was looked for, be there one or not."""
+
+    gallery: str = ""
+    model: str = ""
 
 
 @dataclass
@@ -58,7 +65,8 @@ class MapTab:
         self.chosen, self.lasso = gr.State(Selection()), signal("lasso")
         self.filters, self.sought = MapFilters(self.context), gr.State(Wish())  # changes when items are to be seen here
         self.panel = JobPanel(("map",), "map-progress")
-        self.drawn, self.mapped = gr.State(""), gr.State("")  # the job and the gallery whose map is on the page
+        self.drawn, self.mapped = gr.State(""), gr.State(Mapped())  # the job that is drawn, and of what it is a map
+        self.rivals = gr.State({})  # by gallery, what was chosen to compare it with, or that nothing is
         self.searched = signal("searchedBeside")  # something was, while the map is looked at
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320, elem_id="map-page"):
@@ -89,7 +97,7 @@ class MapTab:
                 self.star = gr.HTML("", html_template="", js_on_load=told_to_map("star"), elem_id="map-star")
                 self.picked = gr.HTML("[]", html_template="", js_on_load=told_to_map("picked"), elem_id="map-picked")
             with gr.Column(scale=1, min_width=280):
-                self.listed = gr.HTML(_help(), elem_id="map-chosen", js_on_load="")
+                self.listed = gr.HTML(map_lists.invitation(), elem_id="map-chosen", js_on_load="")
                 self.grid = item_grid("map-items")
                 with gr.Column(visible=False, elem_id="map-actions") as self.actions:
                     self.within = gr.Button(say("Search within these"), variant="primary", elem_id="search-within")
@@ -108,7 +116,11 @@ class MapTab:
     @property
     def asking(self) -> list[Part]:
         """What :meth:`show_gallery` wants to know beside the filters of elsewhere."""
-        return [self.gallery, self.compare, self.filters.view]
+        return [*self._compares, self.filters.view]
+
+    @property
+    def _compares(self) -> list[Part]:
+        return [self.gallery, self.compare, self.rivals]
 
     @property
     def _map(self) -> list[Part]:
@@ -122,11 +134,16 @@ class MapTab:
         asked = [self.gallery, self.compare]
         ask_for_job(self.start.click, self.begin, asked, self.problem, say(_NOT_MADE))
         listen(self.gallery.change, lambda: "", None, [self.problem])
+        listen(self.compare.input, self.remember, self._compares, [self.rivals])
         listen(self.panel.further.input, self.show_job, [self.gallery, self.drawn], [self.drawn, *self._map])
         done, chosen = [self.notice, self.item_view.corrected], [self.gallery, self.chosen]
         labelled = or_say(self.notice, say("Not corrected"), self.label_chosen)
         listen(self.relabel.click, labelled, [*chosen, self.label], done, counts="first")
         self.drop.wire(self.ask_to_drop, or_say(self.notice, say("Not corrected"), self.drop_chosen), chosen, done)
+
+    def follow_model(self, switched: Sequence[Callable]) -> None:
+        """At the events ``switched`` the gallery may be searched with another model."""
+        listen(switched, self.show_model, [*self._compares, self.mapped], [*self._map, self.compare], js=_WHILE_OPEN)
 
     def follow(self, corrected: Sequence[Callable]) -> None:
         """What is ``corrected`` is shown as it is now. The list, and what filters leave, have one listener each: what
@@ -140,18 +157,31 @@ class MapTab:
 
     # --- handlers: the map ---------------------------------------------------------------------------------------
 
-    def show_gallery(self, name: str | None, compare: str, *views: str) -> Updates:
-        """(gallery, second model, filters as :meth:`MapFilters.show` takes them) -> the map that is kept, models to
-        compare, filters."""
-        return {**self._kept(name), self.compare: self._rivals(name, compare), **self.filters.show(name, *views)}
+    def show_gallery(self, name: str | None, compare: str, rivals: dict[str, str], *views: str) -> Updates:
+        """(gallery, second model, :attr:`rivals`, filters as :meth:`MapFilters.show` takes them) -> the map that is
+        kept, models to compare, filters."""
+        compares = self._rivals(name, compare, rivals)
+        return {**self._kept(name), self.compare: compares, **self.filters.show(name, *views)}
 
-    def show_again(self, name: str | None, mapped: str) -> Updates:
-        """(gallery, gallery whose map is shown) -> the map as it is now, if one is shown."""
-        return self._kept(name) if mapped else {self.mapped: gr.skip()}
+    def show_again(self, name: str | None, mapped: Mapped) -> Updates:
+        """(gallery, what is mapped) -> the map as it is now, if one is shown."""
+        return self._kept(name) if mapped.gallery else {self.mapped: gr.skip()}
 
-    def follow_address(self, name: str | None, mapped: str, view: str, searched: str) -> Updates:
-        """(gallery that an address names, the one whose map is shown, its filters, the address's) -> the filters."""
-        return self.filters.show(name, view, searched) if name == mapped else {self.filters.view: gr.skip()}
+    def show_model(self, name: str | None, compare: str, rivals: dict[str, str], mapped: Mapped) -> Updates:
+        """(gallery, None while the tab is closed, second model, :attr:`rivals`, what is mapped) -> the map by its model
+        and models to compare, where that is another by now."""
+        with contextlib.suppress(*ERRORS):
+            if name and self.context.gallery(name).config.model != mapped.model:
+                return {**self._kept(name), self.compare: self._rivals(name, compare, rivals)}
+        return {self.mapped: gr.skip()}
+
+    def remember(self, name: str, compare: str, rivals: dict[str, str]) -> Updates:
+        """(gallery, second model that was chosen, :attr:`rivals`) -> :attr:`rivals`."""
+        return {self.rivals: {**rivals, name: compare}}
+
+    def follow_address(self, name: str | None, mapped: Mapped, view: str, searched: str) -> Updates:
+        """(gallery that an address names, what is mapped, its filters, the address's) -> the filters."""
+        return self.filters.show(name, view, searched) if name == mapped.gallery else {self.filters.view: gr.skip()}
 
     def locate(self, name: str, ids: Iterable[int]) -> Updates:
         """These items are chosen, and to be seen. Answers :attr:`located`."""
@@ -162,14 +192,15 @@ class MapTab:
         """What :meth:`locate` updates."""
         return [self.gallery, self.lasso, self.sought]
 
-    def _rivals(self, name: str | None, compare: str) -> dict[str, Any]:
-        """Models to compare with; the one that is chosen stays where it is one of them, else it is the one that is
-        compared with."""
+    def _rivals(self, name: str | None, compare: str, rivals: dict[str, str]) -> dict[str, Any]:
+        """Models to compare with; what was chosen last for this gallery stays, *none* as well. Where nothing was, it is
+        the one that is chosen, if it is one of them, else the one that is compared with."""
         models = []
         with contextlib.suppress(*ERRORS):
             gallery = self.context.gallery(name)
             models = baselines(gallery)
-            compare = compare or "".join(other.model for other in self._compared(gallery)[1:])
+            compared = "".join(other.model for other in self._compared(gallery)[1:])
+            compare = rivals.get(gallery.name, compare or compared)
         choices = [_no_model(), *((model, model) for model in models)]
         return gr.update(choices=choices, value=compare if compare in models else "")
 
@@ -178,7 +209,7 @@ class MapTab:
         try:
             gallery = self.context.gallery(name)
             if compared := self._compared(gallery):
-                return self._drawn(_summary(gallery, compared), gallery, *compared)
+                return self._drawn(map_lists.summary(gallery, compared), gallery, *compared)
             kept = kept_map(gallery)
             if kept is not None:
                 return self._drawn("", gallery, kept)
@@ -186,7 +217,8 @@ class MapTab:
                 "{items}: neighbours, then UMAP; it is kept with the gallery afterwards.",
                 items=plural(len(gallery), "item", "items"),
             )
-            return self._nothing(message(say("No map of this gallery yet"), text))
+            mapped = Mapped(model=gallery.config.model)
+            return {**self._nothing(message(say("No map of this gallery yet"), text)), self.mapped: mapped}
         except ERRORS as error:
             return self._nothing(message(say("No map"), reason(error), "warning"))
 
@@ -198,10 +230,11 @@ class MapTab:
 
     def _drawn(self, status: str, gallery: Gallery, *maps: Map) -> Updates:
         drawing, frame = _drawing(gallery, *maps), gr.update(visible=True)
-        return {self.status: status, self.frame: frame, self.drawing: drawing, self.mapped: gallery.name}
+        mapped = Mapped(gallery.name, gallery.config.model)
+        return {self.status: status, self.frame: frame, self.drawing: drawing, self.mapped: mapped}
 
     def _nothing(self, status: str) -> Updates:
-        return {self.status: status, self.frame: gr.update(visible="hidden"), self.drawing: "", self.mapped: ""}
+        return {self.status: status, self.frame: gr.update(visible="hidden"), self.drawing: "", self.mapped: Mapped()}
 
     def begin(self, name: str, compare: str) -> None:
         """(gallery, second model) -> a job. Raises ``GalleryError`` and ``JobError``."""
@@ -211,7 +244,7 @@ class MapTab:
     def show_job(self, name: str | None, drawn: str) -> Updates:
         """(gallery, the job that is drawn) -> the maps that the last job about this gallery has made."""
         job = self.context.outcome("map", name or "")
-        if job is None and self.context.is_busy("map", name or ""):
+        if job is None and self.context.jobs.is_at_work(self.context.owner, "map", name or ""):
             return {self.drawn: "", self.status: ""}
         if job is None or job.id == drawn:
             return {self.drawn: drawn}
@@ -226,7 +259,7 @@ class MapTab:
             gallery = self.context.gallery(name)
             if not _is_current(gallery, job.result):
                 return self._kept(name)
-            return self._drawn(_summary(gallery, job.result), gallery, *job.result)
+            return self._drawn(map_lists.summary(gallery, job.result), gallery, *job.result)
         except ERRORS as error:
             return {self.status: message(say("The map cannot be shown"), reason(error), "error")}
 
@@ -242,9 +275,9 @@ class MapTab:
             gallery = self.context.gallery(name)
             records = gallery.records(chosen.of(name))
         except ERRORS:
-            return self._none(_help())
+            return self._none(map_lists.invitation())
         if not records:
-            return self._none(_help())
+            return self._none(map_lists.invitation())
         return {
             self.chosen: Selection(gallery.name, tuple(record.id for record in records)),
             self.listed: map_lists.chosen(records, places=not self.context.settings.public),
@@ -345,33 +378,6 @@ def _drawing(gallery: Gallery, drawn: Map, other: Map | None = None) -> str:
     return json.dumps({"gallery": gallery.name, **page.map_data(current.columns, near, drawn, other)})
 
 
-def _summary(gallery: Gallery, maps: list[Map]) -> Markup:
-    first = maps[0]
-    placed = (
-        say("{items} came later and were placed by their neighbours.", items=plural(first.placed, "item", "items"))
-        if first.placed
-        else ""
-    )
-    if len(maps) == 1:
-        return message(say("The map is made and kept with the gallery"), placed, "good")
-    slider = say(
-        "The slider goes from {first} to {second}; both maps are turned to lie alike.",
-        first=first.model,
-        second=maps[1].model,
-    )
-    text = f"{slider} {placed}".strip()
-    moved = map_lists.moved(gallery, gallery.records(first.ids[moved_most(first, maps[1])]))
-    return message(say("Two maps of the same items"), text, "good") + moved
-
-
 def _no_model() -> tuple[str, str]:
     """To compare with: none."""
     return say("none"), ""
-
-
-def _help() -> Markup:
-    text = say(
-        "Click a point to see its image and search with it. Drag a lasso around points to list them here, search "
-        "within them, label them, leave them out or download the list. What you search with appears as a star."
-    )
-    return message(say("Choose items"), text)

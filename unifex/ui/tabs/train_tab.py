@@ -299,6 +299,8 @@ class TrainTab:
         """What became of the upload that was waited for."""
         if job.state == State.DONE:
             return {self.taken_in: job.id, **self.gallery_tab.choose(job.name)}
+        if job.withdrawn:
+            return {}
         text = job.problem or say("It goes on in the Gallery tab.")
         return {self.summary: message(say("The upload is not complete"), text, "warning")}
 

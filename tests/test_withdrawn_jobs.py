@@ -1,0 +1,181 @@
+"""A job that is cancelled before its turn comes leaves everything as if nobody had asked for it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+
+import gradio as gr
+import pytest
+
+from unifex.cli.settings import Settings
+from unifex.core.jobs import Jobs, State
+from unifex.core.progress import Step
+from unifex.data import uploads
+from unifex.gallery.duplicates import ALIKE
+from unifex.gallery.gallery import GalleryError
+from unifex.gallery.indexing import index
+from unifex.gallery.library import Library
+from unifex.training.config import TrainConfig
+from unifex.training.held_out import HoldOut
+from unifex.ui.components.copies import COMPARISON, Copies
+from unifex.ui.components.gallery_sources import KEEP, PRUNE, GallerySources
+from unifex.ui.components.index_jobs import IndexJobs
+from unifex.ui.components.item_view import ItemView
+from unifex.ui.components.train_jobs import TrainJobs
+from unifex.ui.context import AppContext
+from unifex.ui.server.quotas import Limits
+from unifex.ui.server.workspaces import Workspaces
+from unifex.ui.tabs.evaluate_tab import EvaluateTab
+from unifex.ui.tabs.map_tab import MapTab
+
+SECONDS = 60
+
+
+class Blocker:
+    """Work in whose turn all other of its kind waits, until it may go on."""
+
+    def __init__(self):
+        self.go = threading.Event()
+
+    def work(self):
+        yield Step("in the way")
+        assert self.go.wait(SECONDS)
+
+
+@pytest.fixture
+def blocker():
+    made = Blocker()
+    yield made
+    made.go.set()
+
+
+@pytest.fixture
+def context(gallery):
+    library = Library(gallery.folder.parent)
+    context = AppContext(Settings(library=library.folder), library, gallery.embedder)
+    context.ready.set()
+    return context
+
+
+def cancel_last(context: AppContext) -> None:
+    job = context.jobs.of(context.owner)[-1]
+    assert job.state == State.WAITING
+    assert context.jobs.cancel(context.owner, job.id).withdrawn
+
+
+def test_what_came_of_the_one_before_is_told_while_another_waits_and_after_it_was_withdrawn(blocker):
+    jobs, taken_back = Jobs(), []
+    jobs.start("ann", "map", "g", iter(())).finished.wait(SECONDS)
+    jobs.start("ann", "map", "other", blocker.work())
+    waiting = [
+        jobs.start("ann", "map", "g", iter(()), how=how, source=how, take_back=lambda how=how: taken_back.append(how))
+        for how in ("again", "at the end")
+    ]
+    first = jobs.of("ann")[0]
+    assert jobs.outcome("ann", "map", "g") is first
+    assert jobs.cancel("ann", waiting[0].id) is waiting[0]
+    assert jobs.outcome("ann", "map", "g") is first
+    blocker.go.set()
+    jobs.close()  # what waits then is wanted still
+    assert taken_back == ["again"]
+
+
+def test_a_look_that_is_withdrawn_leaves_its_source_as_it_was(context, gallery, blocker):
+    before, sources = gallery.sources(), GallerySources(context)
+    context.start("index", "another", blocker.work())
+    sources.look_again(gallery.name, before[0].id, PRUNE, True)
+    assert gallery.unfinished() == [before[0].spec]
+    cancel_last(context)
+    assert gallery.sources() == before
+    assert context.interrupted() == []
+
+
+def test_going_on_that_is_withdrawn_can_be_gone_on_with(context, gallery, folder, blocker):
+    looking = index(gallery, str(folder), prune=True)
+    next(looking)
+    looking.close()
+    before = gallery.sources()
+    context.start("index", "another", blocker.work())
+    IndexJobs(context).resume(gallery.name)
+    cancel_last(context)
+    assert gallery.sources() == before
+    assert [cut.name for cut in context.interrupted()] == [gallery.name]
+
+
+def test_a_new_source_that_is_withdrawn_goes_with_the_gallery_that_was_made_for_it(context, gallery, folder, blocker):
+    more = [str(shutil.copytree(folder, folder.parent / name)) for name in ("more", "much more")]
+    before, jobs = gallery.sources(), IndexJobs(context)
+    context.start("index", "another", blocker.work())
+    jobs.start(more[0], gallery.name)
+    cancel_last(context)
+    assert gallery.sources() == before
+    first = jobs.start(more[0], "new")
+    jobs.start(more[1], "new")
+    context.jobs.cancel(context.owner, first.id)
+    assert [source.spec for source in context.gallery("new").sources()] == more[1:]
+    cancel_last(context)
+    jobs.start(more[0], "newer")
+    cancel_last(context)
+    assert "newer" not in context.library.names()
+    assert len(gallery) == 24
+
+
+def test_what_waits_when_the_server_ends_is_offered_again(context, gallery, blocker):
+    context.start("index", "another", blocker.work())
+    GallerySources(context).look_again(gallery.name, gallery.sources()[0].id, KEEP, False)
+    blocker.go.set()
+    context.jobs.close()
+    assert gallery.unfinished()
+
+
+def test_an_upload_that_was_withdrawn_can_be_started_again(context, folder, blocker):
+    sent = [uploads.UploadedFile(shutil.copy(path, folder.parent), f"a/{path.name}") for path in folder.rglob("0.png")]
+    staged = str(uploads.stage(context.library.folder, sent[:1]))
+    jobs = IndexJobs(context)
+    context.start("index", "another", blocker.work())
+    jobs.start(staged, "new")
+    assert jobs.is_taken(staged, staged)
+    cancel_last(context)
+    assert not jobs.is_taken(staged, staged)
+    job = jobs.start(staged, "new")
+    blocker.go.set()
+    assert job.finished.wait(SECONDS)
+    assert len(context.gallery("new")) == 1
+
+
+def test_a_visitors_training_that_is_withdrawn_does_not_count(context, folder, blocker, monkeypatch):
+    workspaces = Workspaces(context.own, Limits(100, 10**9, 1, 60, 3600))
+    visitor = workspaces.of(workspaces.visitor(workspaces.new_token()))
+    monkeypatch.setattr(AppContext, "workspace", visitor)
+    context.start("train", "another", blocker.work())
+    jobs, name = TrainJobs(context), context.library.names()[0]
+    jobs.start(name, "mine", TrainConfig(), HoldOut(0))
+    cancel_last(context)
+    assert visitor.usage().trainings == 0
+    assert jobs.last(name) is None
+    visitor.begin_training()
+    with pytest.raises(GalleryError, match="trains 1 times"):
+        jobs.start(name, "mine", TrainConfig(), HoldOut(0))
+
+
+def test_what_is_shown_of_a_map_an_evaluation_and_a_comparison_stays(context, gallery, blocker):
+    item_view, copies = ItemView(context), Copies(context)
+    with gr.Blocks():
+        item_view.build()
+        mapped, measured = MapTab(context, item_view), EvaluateTab(context, item_view)
+        mapped.build()
+        measured.build()
+    invited = measured.show_job(gallery.name, "")[measured.outcome]
+    for kind in ("map", "evaluate", COMPARISON):
+        context.start(kind, "another", blocker.work())
+    mapped.begin(gallery.name, "")
+    assert mapped.show_job(gallery.name, "") == {mapped.drawn: ""}  # what it says of the gallery is true still
+    cancel_last(context)
+    assert mapped.show_job(gallery.name, "") == {mapped.drawn: ""}
+    measured.begin(gallery.name, "auto", 0, False, 0, False, [])
+    cancel_last(context)
+    assert measured.show_job(gallery.name, "")[measured.outcome] == invited
+    assert copies.settle(gallery, ALIKE)[0] == ""
+    cancel_last(context)
+    assert "was cancelled" in copies.settle(gallery, ALIKE)[1]  # it is not begun again by every search
