@@ -327,8 +327,8 @@ def _tools(context: AppContext) -> ToolServer | None:
 
 
 def _first_paint(page: Page) -> str:
-    bar = next(block for block in page.blocks.values() if block.elem_id == "tabs")
-    return html.first_paint([str(tab.label) for tab in bar.children], words_address())
+    bar = next(block for block in page.blocks.values() if isinstance(block, gr.Tabs))  # the first: others are in a tab
+    return html.first_paint([str(tab.label) for tab in bar.children if isinstance(tab, gr.Tab)], words_address())
 
 
 def _user_and_password(settings: Settings) -> tuple[str, str] | None:
