@@ -56,6 +56,10 @@ export default ({ props, watch }) => {
     return opened;
   };
   const past = (on) => present('#address-notice').then((notice) => { notice.hidden = on; });  // what it says of is left behind
+  present('#address-notice').then((notice) => new MutationObserver(() => {  // what it says of came by itself: that is no step
+    acted = false;
+    notice.hidden = false;
+  }).observe(notice, { childList: true, subtree: true, characterData: true }));
   const wait = (on) => {
     following = on;
     (on ? opens : settled)();

@@ -8,6 +8,9 @@ const WAIT_MS = 5000, AGAIN_MS = 4000;
 
 export const sayLost = () => toast(say('The server does not answer; try it again.'), 'alert');
 
+// As far as is known without asking: who presses what is quick need not wait for `answers`.
+export const isConnected = () => navigator.onLine && !document.querySelector('#top[data-unanswered]');
+
 // -> whether it does; where it does not, `lost` says so near what was pressed
 export const answers = async (lost = sayLost) => {
   const asked = navigator.onLine && fetch(import.meta.url, { cache: 'no-store', signal: AbortSignal.timeout(WAIT_MS) });

@@ -43,7 +43,7 @@ export const drawCard = (node, { gallery, kind }, item, index, room) => {  // wi
   node.dataset.item = item.id;
   node.title = item.path;
   const spoken = [nameOf(item), item.domain || say('no domain'), item.tags?.length && say('tags {tags}', { tags: item.tags.join(', ') }), sentence(item)].filter(Boolean).join(', ');
-  node.setAttribute('aria-label', kind === 'samples' ? say('Search with {item}', { item: spoken }) : say('Open {item}', { item: spoken }));
+  node.setAttribute('aria-label', kind === 'samples' ? say('Search with {item}', { item: spoken }) : say('Open: {item}', { item: spoken }));
   node.querySelector('img').src = `thumb/${encodeURIComponent(gallery)}/${item.id}?v=${item.v}`;
   const name = node.querySelector('.name'), more = node.querySelector('.domain');
   name.title = nameOf(item);

@@ -9,9 +9,12 @@ const KEYS = [
   [say('Among pictures'), [
     ['← → ↑ ↓', say('to the next one')], ['Enter', say('open it')], [say('Space'), say('choose it')], [say('Shift ← → ↑ ↓'), say('choose along the way')],
     [say('Ctrl A'), say('choose all of them')], ['Esc', say('choose none')],
+    ['K', say('among duplicates: keep this one')],
   ]],
   [say('One picture, large'), [
-    ['← →', say('the one before, the next')], ['+ - 0', say('closer, further, all of it')], ['R', say('a region of it, to search with')], ['Esc', say('close it')],
+    ['← →', say('the one before, the next')], [say('Home End'), say('the first, the last')], ['+ - 0', say('closer, further, all of it')],
+    [say('Shift ← → ↑ ↓'), say('zoomed in: move it')], ['C', say('side by side with what it was found with')],
+    ['R', say('a region of it, to search with')], ['Esc', say('close it')],
   ]],
   [say('A region of a picture'), [
     ['← → ↑ ↓', say('move it')], [say('Shift ← → ↑ ↓'), say('make it larger or smaller')], [say('Delete'), say('remove it')], ['Enter', say('in the large view: search with it')],

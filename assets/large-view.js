@@ -2,7 +2,7 @@
 // on to the next. `item` is what the list says of it, `told` what the server says (rendering/item.py, Told) a moment later.
 
 import makeAlike from './alike.js';
-import { afterAWhile, answers } from './answering.js';
+import { afterAWhile, answers, isConnected } from './answering.js';
 import makeBeside from './beside.js';
 import { nameOf, sentence } from './cards.js';
 import { fixed } from './item-list.js';
@@ -65,7 +65,7 @@ export default ({ props, watch }) => {
     place('match').textContent = alikeness && found + alikeness;
     for (const button of dialog.querySelectorAll('.acts .mark')) button.hidden = !isHit();
   };
-  const show = (wanted, connected = navigator.onLine && !document.querySelector('#top[data-unanswered]')) => {
+  const show = (wanted, connected = isConnected()) => {
     regions?.leave();
     [item, told, pending] = [wanted, null, null];
     frame();
@@ -78,14 +78,19 @@ export default ({ props, watch }) => {
   };
   // It is asked whether it answers until it does: what a browser takes for a connection may come before anything does.
   const waitForServer = async (wanted) => {
-    const isWanted = () => item === wanted && dialog.open;
-    const lost = () => isWanted() && view.words(say('What is known of it cannot be fetched: the server does not answer.'));
+    let said = null;
+    const isWanted = () => item === wanted && dialog.open, isSaid = () => place('said').textContent === said;
+    const lost = () => {
+      if (!isWanted() || (said && !isSaid())) return;  // something was said since, of what was pressed meanwhile
+      said = say('What is known of it cannot be fetched: the server does not answer.');
+      view.words(said);
+    };
     while (!await answers(lost)) {
       await afterAWhile();
       if (!isWanted()) return;
     }
     if (!isWanted()) return;
-    view.words('');
+    if (isSaid()) view.words('');
     show(wanted, true);
   };
   // What was typed and not sent: it stays when what is known of the same item comes once more.
@@ -178,7 +183,9 @@ export default ({ props, watch }) => {
     place('region').focus();
     return true;
   };
-  const elsewhere = (signal, ...values) => {
+  const elsewhere = async (signal, ...values) => {
+    const lost = () => view.words(say('The server does not answer; try it again.'));
+    if (!isConnected() && (!await answers(lost) || !dialog.open)) return;
     dialog.close();
     unifex[signal](...values);
   };

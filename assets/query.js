@@ -3,7 +3,7 @@
 // { about, gallery, items: [{ id, v, path }], boxes, look }. `about` names the picture that boxes belong to: an item of a
 // gallery, or the folder of an upload. What is drawn is told by `unifex.regions([about, 'x,y,w,h;...'])`.
 
-import { answerOf, sayLost } from './answering.js';
+import { answerOf, answers, isConnected, sayLost } from './answering.js';
 import later from './later.js';
 import { present } from './present.js';
 import { takeIn } from './query-drop.js';
@@ -179,12 +179,25 @@ export default async ({ element, props, watch, server }) => {
     });
   }
   takeIn({ column, upload, remark });
+  let sent = false;
+  const asks = ({ type, key, target }) => type === 'click' ? target.closest('#search-button') : key === 'Enter' && target.closest('#search-words');
+  for (const kind of ['click', 'keydown']) {  // what cannot be answered is not asked: Gradio would say so, and load the page anew
+    document.addEventListener(kind, async (event) => {
+      if (sent || !asks(event) || isConnected()) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      if (!await answers()) return;
+      sent = true;
+      document.querySelector('#search-button').click();
+      sent = false;
+    }, true);
+  }
   upload.style.setProperty('--no-preview', JSON.stringify(say('Your browser shows no preview of this format')));
   document.addEventListener('keydown', (event) => {
     const typing = event.target.closest('input, textarea, select, [contenteditable]');
     if (typing || event.ctrlKey || event.metaKey || event.altKey || !['/', '?'].includes(event.key)) return;
     event.preventDefault();
-    if (document.querySelector('dialog[open]')) return;  // what is behind it is not reached, also where it closes meanwhile
+    if (event.key === '/' && document.querySelector('dialog[open]')) return;  // what is behind it is not reached, also where it closes meanwhile
     keys().then(({ list, toQuery }) => (event.key === '?' ? list : toQuery)());
   });
   new MutationObserver(draw).observe(upload, { childList: true, subtree: true, attributes: true, attributeFilter: ['src'] });

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from unittest import mock
 
@@ -303,6 +304,12 @@ def test_pictures_are_compressed_once_and_texts_on_their_way(server):
         given = httpx.get(at, headers={"Accept-Encoding": "br, gzip"})
         assert given.status_code == 200
         assert given.headers.get("content-encoding") == (None if at in pictures else "br"), at
+
+
+def test_a_document_shows_the_tabs_of_the_page_alone_until_it_is_drawn(server):
+    tabs = re.search('<div id="first-paint".*?<ul>(.*?)</ul>', httpx.get(server.url).text, re.DOTALL)
+    assert tabs
+    assert re.findall("<li>(.*?)</li>", tabs[1]) == ["Search", "Gallery", "Evaluate", "Map", "Train"]
 
 
 @pytest.mark.parametrize("change", [("?v=", "?v=0"), ("?v=", "?w="), ("/1?", "/999?"), ("/drawn/", "/no%20such/")])

@@ -11,7 +11,18 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browsing import PHONE, choose, drop, first_hit, go_to, reload, settle, wait_until, watch_calls
+from tests.support.browsing import (
+    PHONE,
+    choose,
+    come_back,
+    drop,
+    first_hit,
+    go_to,
+    reload,
+    settle,
+    wait_until,
+    watch_calls,
+)
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -246,9 +257,12 @@ def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):
     expect(page).to_have_url(re.compile(r"#gallery=drawn&items=\d+$"))
 
 
-def test_who_searches_a_gallery_that_another_tab_renames_is_told(two, open_page):
-    page, other = open_page(two.url, link=f"{two.url}#gallery=shapes&items=1"), open_page(two.url)
-    expect(first_hit(page)).to_be_visible()
+def test_who_searches_a_gallery_that_another_tab_renames_is_told_and_searches_no_other_unbidden(two, open_page):
+    page, other = open_page(two.url, link=f"{two.url}#gallery=shapes&words=a+sign"), open_page(two.url)
+    words = page.locator("#search-words textarea, #search-words input").first
+    first_hit(page).click()  # what was done before the news is no step that the news takes
+    expect(page.locator("#detail")).to_be_visible()
+    page.keyboard.press("Escape")
     go_to(other, "Gallery")
     choose(other, "#manage-gallery", "shapes")
     settle(other)
@@ -257,10 +271,18 @@ def test_who_searches_a_gallery_that_another_tab_renames_is_told(two, open_page)
     other.locator("#new-name textarea, #new-name input").fill("figures")
     other.locator("#rename-button").click()
     expect(other.locator("#manage-notice")).to_contain_text("'shapes' is now 'figures'")
-    page.get_by_role("button", name="Search", exact=True).click()
+    come_back(page)
     expect(page.locator("#address-notice")).to_contain_text("There is no gallery 'shapes' any more")
+    expect(page.locator("#address-notice")).to_contain_text("It was renamed or deleted. This is 'all'.")
     shows(page, "all", filtered=True)
     expect(page.locator("#search-answer")).not_to_contain_text("being made")
+    expect(samples(page).first).to_be_visible()  # nobody asked this gallery for it
+    expect(words).to_have_value("a sign")
+    expect(page).to_have_url(f"{two.url}#gallery=all")
+    expect(page.locator("#address-notice")).to_be_visible()
+    words.press("Enter")
+    expect(first_hit(page)).to_be_visible()
+    expect(page).to_have_url(f"{two.url}#gallery=all&words=a+sign")
     expect(other.locator("#address-notice")).to_be_empty()  # who did it knows
 
 

@@ -233,6 +233,15 @@ def test_who_goes_on_without_a_connection_keeps_the_view_and_is_told_of_the_item
     page.unroute("**/*")
     expect(page.locator("#detail [data-part=facts]:not([aria-busy])")).to_be_visible()
     expect(page.locator("#detail .said")).to_be_empty()
+
+    disconnect(page)  # what is pressed meanwhile is answered, and asking again by itself says nothing over it
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#detail .said")).to_contain_text("cannot be fetched: the server does not answer")
+    for button, told in (("More like this", "Not marked: the"), ("Search with this one", "The")):
+        page.locator("#detail").get_by_role("button", name=button).click()
+        expect(page.locator("#detail .said")).to_contain_text(f"{told} server does not answer")
+        page.evaluate("() => { dispatchEvent(new Event('online')); return new Promise(requestAnimationFrame); }")
+        expect(page.locator("#detail .said")).to_contain_text(f"{told} server does not answer")
     assert page.evaluate("window.same")
 
 
@@ -243,8 +252,16 @@ def test_what_could_not_be_done_with_chosen_hits_leaves_them_chosen(server, page
     expect(more).to_be_visible()
     disconnect(page)
     more.click()
-    expect(page.locator(".toast")).to_have_text("The server does not answer; try it again.")
+    toast = page.locator(".toast")
+    expect(toast).to_have_text("The server does not answer; try it again.")
     expect(page.locator("#hits .card.chosen")).to_have_count(1)
+    words = page.locator("#search-words :is(textarea, input)")
+    words.fill("striped shirt")
+    for ask in (page.locator("#search-button").click, lambda: words.press("Enter")):
+        toast.evaluate("toast => toast.remove()")
+        ask()
+        expect(toast).to_have_text("The server does not answer; try it again.")
+    words.fill("")
     reconnect(page)
     more.click()
     expect(page.locator("#hits .card.chosen")).to_have_count(0)

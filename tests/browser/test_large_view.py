@@ -413,6 +413,10 @@ def test_on_a_phone(server, open_page):
     stand_still(page)  # a phone goes to the hits when they come
     first_hit(page).tap()
     expect(part(page, "position")).to_have_text("1 of 20")
+    for width in (360, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert place_of(part(page, "position"))["height"] < 30  # one line
+        assert len({place_of(part(page, name))["y"] for name in ("compare", "percent", "close")}) == 1
     expect(page.locator("#search-with-this")).to_be_in_viewport()
     expect(part(page, "beside")).to_be_hidden()
     finger(page, [(300, 300)], [(200, 302)], [(90, 304)])

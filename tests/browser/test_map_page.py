@@ -71,6 +71,8 @@ def test_clusters_carry_names_and_a_label_is_found_and_seen_from_near(tmp_path, 
     places = (around + 8.0 * np.column_stack([columns.labels.codes, columns.labels.codes % 2])).astype(np.float32)
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_content(map_page.page(gallery, Map(columns.ids, places, "m"), thumbnails=True))
+    expect(page.get_by_text("Drag to select")).to_be_visible()
+    expect(page.get_by_text("Drag to move the map")).to_be_hidden()
     labels = {str(name) for name in columns.labels.names}
     page.wait_for_function("(count) => document.querySelectorAll('.map-name').length === count", arg=len(labels))
     assert set(page.locator(".map-name").all_text_contents()) == labels
@@ -83,4 +85,7 @@ def test_clusters_carry_names_and_a_label_is_found_and_seen_from_near(tmp_path, 
     page.locator(".map-find").fill("no such thing")
     page.locator(".map-find").press("Enter")
     expect(page.locator(".map-found")).to_have_text("nothing is called so")
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.get_by_text("Drag to select")).to_be_hidden()
+    expect(page.get_by_text("Drag to move the map")).to_be_visible()
     page.close()

@@ -87,6 +87,12 @@ def test_the_order_of_a_gallery_is_read_whole_on_a_phone(server, open_page):
     for chosen in ("", "newest", "label", "path"):
         order.select_option(chosen)
         assert order.evaluate(WHOLE_JS), chosen
+    go_to(page, "Search")
+    page.locator("#hits .grid[data-kind=samples] .card").first.tap()
+    expect(first_hit(page)).to_be_visible()
+    order = page.locator("#search-filters .order select")
+    order.evaluate("select => { select.selectedOptions[0].textContent = 'Beste Treffer zuerst'; }")
+    assert order.evaluate(WHOLE_JS)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

@@ -54,7 +54,8 @@ def evaluate(
         values[:, rows] = [getattr(scored, name) for name in METRICS]
         hits.put(rows, found)
         done += len(rows)
-    in_domain = yield from _in_domain(split, embeddings, context, f"{stage.name}, each domain alone")
+    alone = say("{stage}, each domain alone", stage=stage.name)
+    in_domain = yield from _in_domain(split, embeddings, context, alone)
     return Evaluation(split, model, dim, context, Metrics(*values), in_domain, hits)
 
 

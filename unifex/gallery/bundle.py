@@ -241,7 +241,7 @@ def _config(packed: BundleFile) -> GalleryConfig:
     config = GalleryConfig(**values)
     own = replace(config, id=uuid.uuid4().hex, previous="", dims={}, store="", collection="")
     if own.model != RAW + own.backbone:
-        check_name(own.model, "model")
+        check_name(own.model, to_say("model"))
     return own
 
 

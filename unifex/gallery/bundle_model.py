@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from unifex.core.files import with_checksum
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 from unifex.core.system import is_name, numbered
 from unifex.core.text import command
 from unifex.gallery.bundle_file import BundleFile
@@ -32,7 +32,7 @@ def searched_with(gallery: Gallery, scratch: Path) -> dict[str, Path | Callable[
     """
     folder, names = scratch / "model", () if gallery.config.model.startswith(RAW) else FILES
     if names:
-        check_name(gallery.config.model, "model")  # an earlier version kept models that nobody can unpack
+        check_name(gallery.config.model, to_say("model"))  # an earlier version kept models that nobody can unpack
         # Before the configuration is read, which follows it: it may have been trained anew under its name, or come
         # with a later version.
         gallery.embedder.save(folder)
@@ -82,7 +82,7 @@ def adopt_model(
     model = ModelConfig.read(folder / FILES[0])
     neck = _check_neck(folder, config)
     _check_width(widths, neck.input_dim)
-    check_name(model.name, "model")
+    check_name(model.name, to_say("model"))
     _check_backbone(model, library.models)
     own = (model.backbone_hash, neck.hash)
     name = next(name for name in numbered(model.name) if _model_here(name, library.models) in (None, own))

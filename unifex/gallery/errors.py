@@ -74,4 +74,4 @@ class ItemsGone(UnifexError):
     """A writer has removed items while something was done with them."""
 
     def __init__(self, gallery: str):
-        super().__init__(f"items of gallery '{gallery}' were removed meanwhile; do it again")
+        super().__init__(say("items of gallery '{gallery}' were removed meanwhile; do it again", gallery=gallery))

@@ -75,8 +75,8 @@ class Remark:
     count: int
 
     def __str__(self) -> str:
-        more = f" and {self.count - 1:,} more" if self.count > 1 else ""
-        return f"{self.path}{more}: {self.text}"
+        of = {"path": self.path, "text": self.text, "more": self.count - 1}
+        return say("{path} and {more:,} more: {text}", **of) if self.count > 1 else f"{self.path}: {self.text}"
 
 
 @dataclass

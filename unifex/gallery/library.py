@@ -20,7 +20,7 @@ from filelock import Timeout
 from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import LEFT_SECONDS, remove_folder
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 from unifex.core.locks import lock_in_folder
 from unifex.core.progress import Work
 from unifex.core.system import MAX_NAME, ON_WINDOWS, is_device, is_name
@@ -38,7 +38,7 @@ log = logging.getLogger("unifex")
 _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
 
 
-def check_name(name: str, what: str = "gallery") -> str:
+def check_name(name: str, what: str = to_say("gallery")) -> str:
     """``name`` as a folder may be called. Raises :class:`GalleryError` that says which names are allowed."""
     name = _composed(name)
     if not is_name(name) or name.lower() in _RESERVED:
@@ -47,14 +47,14 @@ def check_name(name: str, what: str = "gallery") -> str:
                 "'{name}' cannot name a {what}: use letters, digits, spaces and . _ - + ( ), start with a "
                 "letter or digit, at most {most} bytes",
                 name=name[:MAX_NAME],
-                what=what,
+                what=say(what),
                 most=MAX_NAME,
             )
         )
     if is_device(name):
         raise GalleryError(say("'{name}' is a name that Windows keeps for itself; choose another name", name=name))
     if name.endswith("."):
-        raise GalleryError(say("a {what}'s name cannot end with a dot", what=what))
+        raise GalleryError(say("a {what}'s name cannot end with a dot", what=say(what)))
     return name
 
 

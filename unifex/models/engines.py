@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from cachetools import LRUCache
 
+from unifex.core.language import say, say_many
 from unifex.core.text import command
 from unifex.models import backbones, towers
 from unifex.models.backbones import BackboneSpec
@@ -110,7 +111,12 @@ class OpenVINOEngine:
     def __init__(self, spec: BackboneSpec, part: torch.nn.Module | None = None):
         streams = os.cpu_count() or 1
         self.workers = streams + 1  # one decodes while the others infer
-        self.name = f"OpenVINO {openvino_version()} on {streams} CPU cores"
+        self.name = say_many(
+            streams,
+            "OpenVINO {version} on {count} CPU core",
+            "OpenVINO {version} on {count} CPU cores",
+            version=openvino_version(),
+        )
         core = openvino_module().Core()
         graph = traced(part, spec.preprocessing.size) if part else graph_of(spec, core)
         with _gate.making():
@@ -166,7 +172,8 @@ class TorchEngine:
         self.batch_size = 64 if on_gpu else 8
         self.workers = max(2, (os.cpu_count() or 1) // 2) if on_gpu else 2
         kind = str(self._precision).removeprefix("torch.")
-        self.name = f"torch {torch.__version__.split('+')[0]} on {self._device.type}, {kind}"
+        version = torch.__version__.split("+")[0]
+        self.name = say("torch {version} on {device}, {kind}", version=version, device=self._device.type, kind=kind)
         self._lock = threading.Lock()
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
@@ -214,7 +221,7 @@ class ZeroGPUEngine:
     def __init__(self, spec: BackboneSpec):
         self._key, self._engine = spec.weight_hash(), TorchEngine(spec)
         _lent[self._key] = self._engine
-        self.name = f"{self._engine.name}, lent for each call (ZeroGPU)"
+        self.name = say("{engine}, lent for each call (ZeroGPU)", engine=self._engine.name)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         return _features_on_lent_gpu(self._key, pixels)

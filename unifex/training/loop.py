@@ -270,7 +270,8 @@ def fit(
     when there is nothing to learn from, or too little for the start.
     """
     if len(samples.class_sizes) < 2:
-        raise TrainingError(f"training needs at least 2 classes of {config.min_images} images; there are fewer")
+        least = config.min_images
+        raise TrainingError(say("training needs at least 2 classes of {least} images; there are fewer", least=least))
     samples.check_finite()
     began = time.perf_counter()
     per_epoch, steps = config.steps_an_epoch(len(samples)), config.steps(len(samples))

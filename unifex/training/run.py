@@ -59,7 +59,7 @@ BEGUN_ANEW = to_say("begun anew, since the data or the recipe changed after it w
 def check_model_name(models: Path, name: str) -> str:
     """``name`` as a model is called. Raises ``GalleryError`` for one that no folder can have, :class:`ModelError` for
     one that is taken, be it by what models are compared with."""
-    name = check_name(name, "model")
+    name = check_name(name, to_say("model"))
     if name in BASELINES:
         raise ModelError(say("'{name}' is what models are compared with; choose another name", name=name))
     if (BUNDLED_MODELS / name).exists() or (models / name).exists():
@@ -370,8 +370,9 @@ class _Training:
 def _note(metrics: EpochMetrics, anew: bool) -> str:
     """``anew``: a training was stopped that did not go on."""
     scores = ", ".join(f"{dim}-d {value:.3f}" for dim, value in metrics.scores.items())
-    note = f"loss {metrics.loss:.3f} · " + (f"held-out mMP@5: {scores}" if scores else "nothing is held out")
-    return f"{note} · {say(BEGUN_ANEW)}" if anew else note
+    parts = [say("loss {loss:.3f}", loss=metrics.loss)]
+    parts.append(say("held-out mMP@5: {scores}", scores=scores) if scores else say("nothing is held out"))
+    return " · ".join([*parts, say(BEGUN_ANEW)] if anew else parts)
 
 
 def _subset(split: QueryIndexSplit, seed: int, most_items: int) -> QueryIndexSplit:

@@ -15,6 +15,7 @@ from unifex.training.config import LOSSES, PRESETS, SETTINGS, TrainConfig, suite
 from unifex.ui.listening import Updates, listen
 
 FIRST_PRESET = "best"
+TITLES = [to_say("Few"), to_say("Quick"), to_say("Paper"), to_say("Best"), to_say("Deep")]  # of the presets in turn
 ADVANCED = {key: setting for key, setting in SETTINGS.items() if key != "loss"}
 
 
@@ -101,8 +102,8 @@ class TrainForm:
         """Lay the form out."""
         gr.Markdown("## 2 · " + say("Recipe"))
         self.preset = gr.Dropdown(
-            [(say(name.capitalize()), name) for name in PRESETS], value=FIRST_PRESET, label=say("Preset"),
-            info=say(PRESETS[FIRST_PRESET].advice), elem_id="train-preset",
+            [(say(title), name) for title, name in zip(TITLES, PRESETS, strict=True)], value=FIRST_PRESET,
+            label=say("Preset"), info=say(PRESETS[FIRST_PRESET].advice), elem_id="train-preset",
         )  # fmt: skip
         loss = PRESETS[FIRST_PRESET].config.loss
         self.loss = gr.Dropdown(

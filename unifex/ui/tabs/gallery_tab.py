@@ -238,7 +238,8 @@ class GalleryTab:
         try:
             if self.jobs.is_packed(spec):
                 free_place(name, self.context.library)
-                return message(say("A packed gallery"), say("Press Start to open it as '{name}'.", name=name))
+                text = say("Press Start to open it as '{name}', or under another name that you give above.", name=name)
+                return message(say("A packed gallery"), text)
             source = self.jobs.open(spec, read)
             check_name(name)
             found = forecast(self._embedder(name, model), source)

@@ -71,6 +71,7 @@ class SearchTab:
         """Lay the tab out and wire it."""
         self.pressed, self.within = gr.State(FIRST.pressed), gr.State(FIRST.within)
         self.wish, self.found, self.saved = gr.State(Wish()), gr.State(LastResult()), gr.State(FIRST.saved)
+        self.put_off = gr.State(LastResult())  # asked of a gallery that is gone: this one is not asked unbidden
         self.picked, self.regions, self.marked = signal("pick"), signal("regions"), signal("marked")
         self.marks, self.address = gr.State(FIRST.marks), address_bar()
         with gr.Row(elem_id="search-page"):
@@ -188,8 +189,11 @@ class SearchTab:
             *self._notes,
         ]  # fmt: skip
         self._replace_the_query()
-        listen(values, self.show, self._form, answer, show_progress="minimal", show_progress_on=[self.status])
-        listen(self.go.click, lambda: {self.pressed: True, self.wish: Wish.new()}, None, [self.pressed, self.wish])
+        asked = [self.put_off, *self._form]
+        listen(values, self.show, asked, answer, show_progress="minimal", show_progress_on=[self.status])
+        listen(self.go.click, self.press, None, [self.pressed, self.put_off, self.wish])
+        given = [self.text.submit, self.image.upload, self.more.upload]
+        listen(given, self.ask_after_all, [self.put_off], [self.put_off, self.wish])
         fields = self._begun(shown=True)  # the page empties them itself: an answer would take what was typed since
         listen(self.clear.click, None, None, list(fields), js=f"() => {json.dumps(list(fields.values()))}")
         forgotten = [*self._begun(shown=False), self.everywhere, self.wish]
@@ -215,6 +219,14 @@ class SearchTab:
         listen(self.gallery.change, None, [self.picked, self.gallery], [self.picked], js=_OF_GALLERY)
 
     # --- handlers: what is asked ---------------------------------------------------------------------------------
+
+    def press(self) -> Updates:
+        """-> that it is to be searched, whatever was put off."""
+        return {self.pressed: True, self.put_off: LastResult(), self.wish: Wish.new()}
+
+    def ask_after_all(self, put_off: LastResult) -> Updates:
+        """(what was put off) -> that it is to be searched, where it was."""
+        return {self.put_off: LastResult(), self.wish: Wish.new()} if put_off.query else {self.wish: gr.skip()}
 
     def forget(self) -> Updates:
         """-> no item, nothing chosen on the map, nothing marked or left out, and that it is to be searched."""
@@ -292,9 +304,9 @@ class SearchTab:
 
     # --- handlers: the answer ------------------------------------------------------------------------------------
 
-    def show(self, *values: Any) -> Updates:
-        """(what the form holds) -> status, grid, what was found, and what it was."""
-        form = Form(*values)
+    def show(self, put_off: LastResult, *values: Any) -> Updates:
+        """(what is not to be asked; what the form holds) -> status, grid, what was found, and what it was."""
+        form = Form(*values).unless(put_off)
         shown = {self.saved: form.remembered, self.grid: "", self.found: LastResult(), self.asked: ""}
         return {**shown, self.address: address_told(form), **self._noted(form), **self._answer(form)}
 
@@ -315,7 +327,8 @@ class SearchTab:
             return {self.status: message(say("No gallery yet"), text)}
         if not self.context.library.named(form.gallery):
             if self.context.ready.is_set():  # of which there is news
-                return {self.status: message(say("There is no gallery '{gallery}' any more", gallery=form.gallery))}
+                text = say("There is no gallery '{gallery}' any more", gallery=form.gallery)
+                return {self.status: message(text), self.found: LastResult(form.gallery, form.query)}
             text = say("{state}. It can be searched in a moment.", state=self.context.state)
             return {self.status: message(say("The gallery is being made"), text)}
         try:
