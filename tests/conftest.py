@@ -76,9 +76,11 @@ def demo(tmp_path_factory, embedder: Embedder) -> Path:
 
 
 BROWSER = "tests/browser/"
-LONGEST = """measure query jobs space pages search train models large_view grid address visitors map_filters filters
-duplicates attacks hub deep engines two_servers zoo app export stores training_run cli projection milvus gallery
-agent_tools ray readme distributed small_disk crowd""".split()
+LONGEST = """measure query address train large_view pages connection jobs grid choosing models filters map_filters
+search touch visitors sources login duplicates names uploading hub deep watching zoo attacks stores export milvus
+training_run projection cli two_servers gallery arguments app bundle late_answers rest reindexing agent_tools
+following row_file backbones crowd item_columns said_and_kept engines console package saved_searches readme settings
+ray distributed small_disk""".split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

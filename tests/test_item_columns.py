@@ -152,7 +152,7 @@ def test_what_came_since_is_all_that_is_read_and_nothing_else_is_missed(embedder
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 

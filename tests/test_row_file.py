@@ -192,7 +192,7 @@ class TwoWhoKeepEmbeddings(RuleBasedStateMachine):
 
 def test_embeddings_are_right_whoever_writes_adds_or_damages_them(tmp_path_factory):
     TwoWhoKeepEmbeddings.scratch = tmp_path_factory
-    run_state_machine_as_test(TwoWhoKeepEmbeddings, settings=settings(max_examples=60, deadline=None))
+    run_state_machine_as_test(TwoWhoKeepEmbeddings, settings=settings(max_examples=30, deadline=None))
 
 
 def test_embeddings_of_other_items_are_not_taken_for_those_that_were_there(tmp_path):
