@@ -100,19 +100,7 @@ WATCH_JS = r"""(() => {
 REST_JS = r"""(() => {
   const real = window.requestAnimationFrame.bind(window), counts = /performance\.now\(\).*1e3/;
   window.requestAnimationFrame = (draw) => (counts.test(draw) ? 0 : real(draw));
-})();"""
-
-
-# Gradio goes through all listeners for each part of a page, and through a proxy for each, which Svelte makes of objects
-# of JavaScript's own kind: an eighth of what it takes to open a page. They never change.
-LISTENERS_JS = r"""(() => {
-  const kind = Object.create(Object.prototype);
-  let config;
-  Object.defineProperty(window, 'gradio_config', { configurable: true, get: () => config, set: (given) => {
-    given?.dependencies?.forEach((one) => Object.setPrototypeOf(one, kind));
-    config = given;
-  } });
-})();"""
+})()"""
 
 
 LATE_JS = r"""(() => {
@@ -137,7 +125,7 @@ LATE_JS = r"""(() => {
 
 def watch_calls(page: Page) -> None:
     """From its next document on, :func:`settle` knows what the page has asked the server, and answers can be held."""
-    page.add_init_script(WATCH_JS + LATE_JS + REST_JS + LISTENERS_JS)
+    page.add_init_script(WATCH_JS + LATE_JS + REST_JS)
 
 
 def answer_late(page: Page, milliseconds: int) -> None:
