@@ -151,7 +151,7 @@ class SearchTab:
     @property
     def filled(self) -> list[Part]:
         """What :meth:`fill` updates."""
-        return [*self._form, self.wording, self.everywhere, self.wish]
+        return [*self._form, self.wording, self.everywhere, self.put_off, self.wish]
 
     @property
     def chosen(self) -> list[Part]:
@@ -240,6 +240,7 @@ class SearchTab:
         return {
             **filled,
             **offered,
+            self.put_off: LastResult(),
             self.text: form.text if knows_words else "",
             **self.offer_everywhere(form.within, form.gallery),
         }
