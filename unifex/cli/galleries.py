@@ -126,12 +126,10 @@ def _tag(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _ids_of(gallery: Gallery, paths: list[str], dropped: bool = False) -> list[int]:
-    """The items of these paths or uris. Raises ``UnifexError`` when one names none."""
-    found = gallery.find(paths, dropped=dropped)
-    missing = [path for path, ids in found.items() if not ids]
-    if missing:
-        raise UnifexError(f"nothing was changed: gallery '{gallery.name}' has no item {', '.join(missing)}")
-    return sorted({item for ids in found.values() for item in ids})
+    """The items of these paths or uris. Raises ``UnifexError`` when one names none, or several."""
+    from unifex.gallery.naming import ids_named
+
+    return sorted(set(ids_named(gallery.database, paths, dropped=dropped)))
 
 
 def _correct(options: argparse.Namespace) -> dict[str, Any]:

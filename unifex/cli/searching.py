@@ -151,7 +151,8 @@ def _save(options: argparse.Namespace, gallery: Gallery, query: Query, filters: 
 
 def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gallery) -> list[tuple[str, Query]]:
     """What was asked for, each with its name: one an image or item, or one of all."""
-    from unifex.retrieval.query import Query, items_named
+    from unifex.gallery.naming import ids_named
+    from unifex.retrieval.query import Query
 
     items = tuple(gallery.item_at(path).id for path in options.item)
     shown = [(str(image), (image,), ()) for image in given]
@@ -160,7 +161,8 @@ def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gall
         shown = [(", ".join(name for name, _, _ in shown), given, items)]
     saying: dict[str, Any] = {
         "text": options.text or "", "text_weight": options.text_weight, "regions": tuple(options.box),
-        "more": items_named(gallery, options.more), "less": items_named(gallery, options.less),
+        "more": tuple(ids_named(gallery.database, options.more, or_by_id=True)),
+        "less": tuple(ids_named(gallery.database, options.less, or_by_id=True)),
         "feedback": options.feedback,
     }  # fmt: skip
     words = repr(options.text) if options.text else ""

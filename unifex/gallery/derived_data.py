@@ -393,5 +393,5 @@ class DerivedData:
         table = last.columns if last and last.columns.version == version else self._kept_item_table()
         if table is None:
             return self._database.counts()
-        labels = np.unique(table.classes)
-        return Counts(table.domains.counts(), table.splits.counts(), int((labels >= 0).sum()), *self._database.images())
+        labels = sum(1 for name, items in table.labels.counts().items() if name and items)
+        return Counts(table.domains.counts(), table.splits.counts(), labels, *self._database.images())
