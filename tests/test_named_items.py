@@ -72,3 +72,21 @@ def test_what_is_left_out_is_not_counted_among_images_and_a_label_of_two_domains
     shutil.copy(folder / OUT, folder / "copy.png")
     run_index(gallery, folder)
     assert run(gallery) == run(Gallery.open(gallery.folder)) == (26, 26, labels)
+
+
+@pytest.mark.parametrize("how", ["remove", "forget"])
+def test_removing_tells_apart_what_was_left_out_before(called, gallery, folder, how):
+    command = (
+        ("remove", "drawn", OUT, "shapes/disc/1.png") if how == "remove" else ("forget", folder, "--gallery", "drawn")
+    )
+    code, told = called(*command)
+    removed = 2 if how == "remove" else 24
+    assert (code, f"{removed} items removed, 1 of them left out before, {26 - removed} left" in told) == (0, True), told
+
+
+def test_a_page_to_mail_names_no_folder_of_ours(called, folder, tmp_path):
+    query = folder / "signs/cross/1.png"
+    assert called("search", query, "--gallery", "drawn", "--text-weight", "0", "--out", tmp_path / "hits.html")[0] == 0
+    page = (tmp_path / "hits.html").read_text()
+    assert ">1.png" in page
+    assert str(folder) not in page

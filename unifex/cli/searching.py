@@ -123,10 +123,18 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 def _write_page(options: argparse.Namespace, gallery: Gallery, found: list[tuple[str, Query, SearchResult]]) -> None:
     from unifex.exports.static_page import hits_section, write_page
 
-    sections = [hits_section(gallery, name, query, result) for name, query, result in found]
+    sections = [hits_section(gallery, _without_folders(name, query), query, result) for name, query, result in found]
     model = found[0][2].model
     watched(write_page(options.out, gallery.name, f"{plural(len(found), 'search')}, {model}", sections))
     say(options, f"the hits are in {options.out}")
+
+
+def _without_folders(name: str, query: Query) -> str:
+    """What a query is called for others, who need not know where its files lie."""
+    for image in query.images:
+        if isinstance(image, Path):
+            name = name.replace(str(image), image.name)
+    return name
 
 
 def _check_savable(options: argparse.Namespace, queries: int) -> None:

@@ -129,7 +129,7 @@ def _add_others(app: AppContext) -> None:
         copy_groups.check_level(text_of("level", level))
         await app.start("duplicates", opened.name, opened.find_duplicates()).outcome()
         groups = await asyncio.to_thread(lambda: finish(copy_groups.copy_groups(opened, level)))
-        return {"gallery": opened.name, "level": level, "groups": [_group(group) for group in groups]}
+        return {"gallery": opened.name, "level": level, "groups": [_group(group) for group in groups], "left_out": []}
 
     api(words_endpoint, api_name="search_words")
     api(galleries_endpoint, api_name="galleries")
