@@ -44,6 +44,16 @@ def test_what_a_killed_process_began_goes_after_a_day_and_nothing_of_a_persons(t
     assert all((tmp_path / name / "page.html").read_text() == "mine" for name in own)
 
 
+def test_what_is_being_filled_for_days_stays(tmp_path):
+    with new_folder(tmp_path / "slow") as folder:
+        (mark,) = tmp_path.glob(".unifex-*/.made-by-unifex")
+        os.utime(mark, (0, 0))
+        with new_folder(tmp_path / "quick"):
+            pass
+        (folder / "file").write_text("x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["quick", "slow"]
+
+
 def test_a_killed_process_leaves_what_the_next_one_can_tell_as_its_own(tmp_path):
     """Killed while a folder is filled, and while one takes the place of another: the old one is whole somewhere."""
     killed = """

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import FileLock
+
 from unifex.core import disk, system
 from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
@@ -79,12 +81,16 @@ def scratch_folder(place: Path, name: str) -> Iterator[Path]:
     place.mkdir(parents=True, exist_ok=True)
     _sweep(place)
     ours = _own_name(place)
+    lock = FileLock(ours / _MARK, timeout=0)
     try:
         ours.mkdir(mode=0o700)
         (ours / _MARK).touch()
+        with contextlib.suppress(OSError, NotImplementedError):  # a disk that has no locks
+            lock.acquire()  # it may take days
         (ours / name).mkdir()
         yield ours / name
     finally:
+        lock.release()
         _drop(ours)
 
 
@@ -130,11 +136,13 @@ def _own_name(place: Path) -> Path:
 
 
 def _sweep(place: Path) -> None:
-    """What killed processes left in a folder: old, called as ours are, and with our mark in it."""
+    """What killed processes left in a folder: old, called as ours are, and with our mark in it, which nobody holds."""
     for left in place.glob(".unifex-*"):
         with contextlib.suppress(OSError):
             is_ours = bool(_OURS.fullmatch(left.name)) and not left.is_symlink()
             if is_ours and (left / _MARK).lstat().st_mtime < time.time() - LEFT_SECONDS:
+                with FileLock(left / _MARK, timeout=0):
+                    pass
                 _drop(left)
 
 

@@ -35,8 +35,8 @@ def gallery_named(app: AppContext, name: Any) -> Gallery:
 
 
 def as_file(told: dict[str, Any]) -> dict[str, Any]:
-    """What is told of an item, as the command line does; its path as ``file``, too, for clients of earlier versions."""
-    return {**told, "file": told["path"]}
+    """What is told of an item, its path as ``file``: Gradio's clients fetch whatever lies at a ``path``."""
+    return {"file" if name == "path" else name: value for name, value in told.items()}
 
 
 def told_hit(hit: Hit, public: bool) -> dict[str, Any]:
