@@ -154,6 +154,7 @@ def test_duplicates_are_listed_as_the_command_does(client):
     answer = client.predict(gallery="drawn", level="alike", api_name="/duplicates")
     assert (answer["gallery"], answer["level"]) == ("drawn", "alike")
     assert all(group["keep"]["file"] and group["copies"] for group in answer["groups"])
+    assert set(answer) == {"gallery", "level", "groups", "left_out"}
     with pytest.raises(AppError, match="no level 'near'"):
         client.predict(gallery="drawn", level="near", api_name="/duplicates")
 

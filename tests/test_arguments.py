@@ -87,7 +87,7 @@ def test_options_stand_anywhere(unifex, command):
     *_, word = words = command.replace("ITEM", ITEM).split()
     if word == "--remove":  # behind -- it is the path of an item
         code, _, told = unifex(*words)
-        assert (code, "has no item --remove" in told) == (1, True)
+        assert (code, "has no item '--remove'" in told) == (1, True)
         return
     code, told, _ = unifex(*words)
     assert (code, json.loads(told)["tags"]) == (0, {})
@@ -97,7 +97,7 @@ def test_options_of_every_command_stand_between_its_arguments(unifex, folder):
     picture = str(folder / ITEM)
     assert len(json.loads(unifex("search", picture, "--gallery", "drawn", picture, "--json")[1])["results"]) == 2
     assert len(json.loads(unifex("search", "-k1", picture, "--gal", "drawn", "--json")[1])["results"][0]["hits"]) == 1
-    assert "no item x, y" in unifex("remove", "drawn", "x", "--json", "y")[2]
+    assert "no item 'x', 'y'" in unifex("remove", "drawn", "x", "--json", "y")[2]
     assert "no saved search 'x'" in unifex("saved", "drawn", "--json", "x")[2]
     assert "x" in unifex("use", "drawn", "--json", "x")[2]
     at, into = str(folder), ("--gallery", "drawn", "--json")

@@ -135,7 +135,7 @@ def test_tags(built, unifex):
     assert answer["tags"] == {"best": 1, "to print": 2}
     code, text, _ = unifex("tag", "drawn")
     assert (code, "best: 1 item" in text) == (0, True)
-    assert "has no item nothing" in unifex("tag", "drawn", "best", "nothing")[2]
+    assert "has no item 'nothing'" in unifex("tag", "drawn", "best", "nothing")[2]
     assert "name the items" in unifex("tag", "drawn", "best")[2]
     assert (
         "no tag 'worst'" in unifex("search", "--item", "shapes/disc/0.png", "--gallery", "drawn", "--tag", "worst")[2]
@@ -282,7 +282,7 @@ def test_galleries_info_remove_models(built, unifex):
         (["search", "{folder}/missing.png", "--gallery", "drawn"], "No such file"),
         (["search", "{folder}/bad.png", "--gallery", "drawn"], "not an image"),
         (["search", "{folder}/shapes/disc/0.png", "--gallery", "drawn", "--dim", "65"], "no 65-d"),
-        (["remove", "drawn", "no/such.png"], "no item no/such.png"),
+        (["remove", "drawn", "no/such.png"], "no item 'no/such.png'"),
         (["info", "nope"], "no gallery 'nope'"),
     ],
 )

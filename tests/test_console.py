@@ -225,3 +225,26 @@ def test_streams_that_a_shell_closed_are_done_without(folder, tmp_path, closed):
     if ">&-" not in closed.replace("2>&-", ""):
         assert json.loads(run.stdout)["added"] == 24
     assert len(Gallery.open(tmp_path / "indexes/drawn")) == 24
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_killed_clears_away_as_after_ctrl_c(gallery, tmp_path, number):
+    """What ``timeout``, a service manager and a terminal that is closed send."""
+    slow = """
+import sys, time
+from unifex.__main__ import commands
+from unifex.exports.targets import Folder
+Folder.add = lambda *_: (print("begun", flush=True), time.sleep(60))
+sys.exit(commands())
+"""
+    out = tmp_path / "out/files"
+    command = ["export-gallery", "drawn", "--to", "files", "--out", out, "--library", gallery.folder.parent]
+    run = subprocess.Popen(
+        [sys.executable, "-c", slow, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert run.stdout.readline() == b"begun\n"
+    assert len(list(out.parent.iterdir())) == 1
+    run.send_signal(number)
+    told = run.communicate(timeout=60)[1].decode()
+    assert (run.returncode, "unifex: stopped; nothing is left half done" in told) == (128 + number, True), told
+    assert list(out.parent.iterdir()) == []

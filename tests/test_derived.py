@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import shutil
@@ -24,6 +25,7 @@ from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
+from unifex.gallery.kept_embeddings import KeptEmbeddings
 from unifex.maps.projection import kept_map
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
@@ -280,3 +282,17 @@ def test_where_nothing_can_be_written_it_is_made_in_memory(three, embedder, tmp_
     for question in ("search", "neighbours", "calibration", "evaluate", "thumbnails"):
         assert ANSWERS[question](opened) == expected[question]
     assert (copy / "ids.rows").read_bytes() == b"rubbish"
+
+
+def test_a_full_disk_is_told_once(gallery, folder, caplog, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("write", "grow"):
+        monkeypatch.setattr(KeptEmbeddings, name, full)
+    with gallery.write() as writer:
+        writer.remove([gallery.item_at("shapes/disc/0.png").id])
+    Gallery.open(gallery.folder).derived.refresh()
+    assert [record.getMessage() for record in caplog.records] == [
+        "gallery 'drawn': what is derived from it is not kept: the disk is full; make room and do it again"
+    ]

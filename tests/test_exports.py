@@ -432,3 +432,19 @@ def test_near_copies_as_a_page(unifex, tmp_path):
     assert_self_contained(page)
     assert page.count("<section>") == len(told["groups"])
     assert page.count("<i>keep</i>") == len(told["groups"])
+
+
+def test_an_image_folder_says_what_torchvision_passes_over(tmp_path, folder, embedder, capsys):
+    for number in range(2):
+        Image.new("RGB", (64, 64), (90 * number, 30, 60)).save(folder / f"shapes/disc/{number}.gif")
+    library = tmp_path / "indexes"
+    run_index(Gallery.create(library / "mixed", embedder), folder)
+    told = {}
+    for images in ("originals", "thumbnails"):
+        command = ["export-gallery", "mixed", "--to", "imagefolder", "--images", images, "--library", library, "--json"]
+        assert main([*map(str, command), "--out", str(tmp_path / images)]) == 0
+        told[images] = json.loads(capsys.readouterr().out)["notes"]
+    (note,) = told["originals"]
+    assert "torchvision does not read 2 images" in note
+    assert "--images thumbnails" in note
+    assert told["thumbnails"] == []

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import unifex
 from tests.support.serving import ROOT
 from unifex.data.item import Labels
 from unifex.gallery.records import Record
@@ -55,3 +56,9 @@ def test_names_are_no_markup_in_a_notebook():
     hit = Hit(1, 0.9, Record(1, EVIL, EVIL, "0" * 64, Labels(EVIL, EVIL), 1, 1, 1, ""))
     assert "<img src=x" not in hit._repr_html_()
     assert hit.picture == ""
+
+
+def test_an_assessment_tells_itself_in_a_line(gallery):
+    assessment = unifex.evaluate(gallery)
+    assert repr(assessment).startswith("Assessment(main=Evaluation('unifex-lite-4', 256-d, 24 queries, mMP@5 ")
+    assert len(repr(assessment)) < 400

@@ -133,3 +133,16 @@ def test_parts_of_a_file_and_what_is_in_an_archive_go_with_it(tmp_path):
     assert moved("zip:/a/x.zip!in/1.png", "/a/x.zip", "/b/y.zip") == "zip:/b/y.zip!in/1.png"
     assert moved("m4d:/a/data?sets=met", "/a/data", "/b") == "m4d:/b?sets=met"
     assert moved("C:\\a\\in", "C:\\a", "/b") == "/b\\in"
+
+
+def test_a_place_where_most_is_missing_is_not_the_new_one(gallery, folder, tmp_path):
+    few = tmp_path / "few/shapes/disc/0.png"
+    few.parent.mkdir(parents=True)
+    shutil.copy(folder / "shapes/disc/0.png", few)
+    before = items(gallery)
+    with pytest.raises(GalleryError, match=r"only 1 of the 24 items of .* are at '.*few': copy the others"):
+        relocate(gallery, str(folder), str(tmp_path / "few"))
+    assert items(gallery) == before
+    shutil.copytree(folder, tmp_path / "few", dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "few/signs/cross")
+    assert relocate(gallery, str(folder), str(tmp_path / "few")).items == 24

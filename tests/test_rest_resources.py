@@ -56,7 +56,9 @@ def ask(library, embedder) -> Callable[..., httpx.Response]:
     ("asked", "code", "told"),
     [
         (("GET", f"{DRAWN}/items?order=%2Bfoo"), "cannot_be_done", "no column 'foo'"),
+        (("GET", f"{DRAWN}/items?order=+foo"), "cannot_be_done", "no column 'foo'"),
         (("GET", f"{DRAWN}/items?order=-foo"), "cannot_be_done", "no column 'foo'"),
+        (("GET", f"{DRAWN}/items?order=foo"), "cannot_be_done", "label, path, newest, +COLUMN or -COLUMN"),
         (("POST", f"{DRAWN}/search", {"items": [1, 999]}), "cannot_be_done", NO_ITEM),
         (("POST", f"{DRAWN}/search", {"more": [999]}), "cannot_be_done", NO_ITEM),
         (("POST", f"{DRAWN}/search", {"more": [1], "less": [999]}), "cannot_be_done", NO_ITEM),

@@ -88,6 +88,7 @@ def test_before_and_after_are_of_the_same_queries_and_true(gallery):
     assert outcome.of("raw", 256).overall() == raw.overall()
     assert outcome.curve[-1].scores[256] == pytest.approx(new.overall().value)
     answer = outcome.as_json()
+    assert len(repr(outcome)) < 200
     assert answer["before"]["dim"] == answer["after"]["dim"] == 64
     assert answer["after"]["mmp5"] == outcome.of("mine", 64).overall().value
     for changed in outcome.changed():

@@ -7,6 +7,7 @@ import sys
 
 from unifex.core import console
 from unifex.core.errors import UnifexError
+from unifex.core.system import terminated_as_interrupted
 
 
 def commands() -> int:
@@ -17,7 +18,9 @@ def commands() -> int:
 
         return main()
 
-    return console.run(run, "nothing was begun")
+    with terminated_as_interrupted() as came:
+        code = console.run(run, "nothing was begun")
+    return 128 + came[0] if came and code == console.STOPPED else code
 
 
 def app() -> int:

@@ -105,7 +105,7 @@ def test_nothing_is_lost_by_what_does_not_fit(tmp_path, disk, kept, frozen):
         with pytest.raises(GalleryError, match="'another' cannot be made: the disk is full"):
             library.get_or_create("another", lambda: frozen)
         assert contents(kept) == before
-        assert [hit for hit in disk.rglob("*") if ".tmp" in hit.name or ".new-" in hit.name] == []
+        assert [hit for hit in disk.rglob("*") if ".tmp" in hit.name or ".unifex-" in hit.name] == []
     assert library.names() == ["drawn"]
     assert _write(kept, lambda writer: writer.remove([item.id])) == 1
     assert len(Gallery.open(kept.folder).snapshot()) == 23

@@ -102,10 +102,18 @@ def _remove(options: argparse.Namespace) -> dict[str, Any]:
 
     gallery = library(options).get(options.gallery)
     with gallery.write() as writer:
+        before = len(gallery)
         done = changing.remove(gallery, writer, _ids_of(gallery, options.paths, dropped=True))
     told = done.sentence if done.left_out else f"{plural(done.removed, 'item')} removed"
-    say(options, f"{told}, {len(gallery):,} left")
+    say(options, f"{told}{_left(gallery, before, done.removed + done.left_out)}")
     return {"gallery": gallery.name, "removed": done.removed, "left_out": done.left_out, "items": len(gallery)}
+
+
+def _left(gallery: Gallery, before: int, gone: int) -> str:
+    """How many items there are now, and how many of those that are ``gone`` were none of what was there ``before``."""
+    now = len(gallery)
+    hidden = gone - (before - now)
+    return f"{f', {hidden:,} of them left out before' if hidden > 0 else ''}, {now:,} left"
 
 
 def _tag(options: argparse.Namespace) -> dict[str, Any]:
@@ -126,12 +134,10 @@ def _tag(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _ids_of(gallery: Gallery, paths: list[str], dropped: bool = False) -> list[int]:
-    """The items of these paths or uris. Raises ``UnifexError`` when one names none."""
-    found = gallery.find(paths, dropped=dropped)
-    missing = [path for path, ids in found.items() if not ids]
-    if missing:
-        raise UnifexError(f"nothing was changed: gallery '{gallery.name}' has no item {', '.join(missing)}")
-    return sorted({item for ids in found.values() for item in ids})
+    """The items of these paths or uris. Raises ``UnifexError`` when one names none, or several."""
+    from unifex.gallery.naming import ids_named
+
+    return sorted(set(ids_named(gallery.database, paths, dropped=dropped)))
 
 
 def _correct(options: argparse.Namespace) -> dict[str, Any]:
@@ -167,8 +173,9 @@ def _forget(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.known_sources import forget
 
     gallery = library(options).get(options.gallery)
+    before = len(gallery)
     removed = forget(gallery, options.source)
-    say(options, f"'{options.source}' is forgotten: {plural(removed, 'item')} removed, {len(gallery):,} left")
+    say(options, f"'{options.source}' is forgotten: {plural(removed, 'item')} removed{_left(gallery, before, removed)}")
     return {"gallery": gallery.name, "source": options.source, "removed": removed, "items": len(gallery)}
 
 

@@ -123,10 +123,18 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
 def _write_page(options: argparse.Namespace, gallery: Gallery, found: list[tuple[str, Query, SearchResult]]) -> None:
     from unifex.exports.static_page import hits_section, write_page
 
-    sections = [hits_section(gallery, name, query, result) for name, query, result in found]
+    sections = [hits_section(gallery, _without_folders(name, query), query, result) for name, query, result in found]
     model = found[0][2].model
     watched(write_page(options.out, gallery.name, f"{plural(len(found), 'search')}, {model}", sections))
     say(options, f"the hits are in {options.out}")
+
+
+def _without_folders(name: str, query: Query) -> str:
+    """What a query is called for others, who need not know where its files lie."""
+    for image in query.images:
+        if isinstance(image, Path):
+            name = name.replace(str(image), image.name)
+    return name
 
 
 def _check_savable(options: argparse.Namespace, queries: int) -> None:
@@ -151,7 +159,8 @@ def _save(options: argparse.Namespace, gallery: Gallery, query: Query, filters: 
 
 def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gallery) -> list[tuple[str, Query]]:
     """What was asked for, each with its name: one an image or item, or one of all."""
-    from unifex.retrieval.query import Query, items_named
+    from unifex.gallery.naming import ids_named
+    from unifex.retrieval.query import Query
 
     items = tuple(gallery.item_at(path).id for path in options.item)
     shown = [(str(image), (image,), ()) for image in given]
@@ -160,7 +169,8 @@ def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gall
         shown = [(", ".join(name for name, _, _ in shown), given, items)]
     saying: dict[str, Any] = {
         "text": options.text or "", "text_weight": options.text_weight, "regions": tuple(options.box),
-        "more": items_named(gallery, options.more), "less": items_named(gallery, options.less),
+        "more": tuple(ids_named(gallery.database, options.more, or_by_id=True)),
+        "less": tuple(ids_named(gallery.database, options.less, or_by_id=True)),
         "feedback": options.feedback,
     }  # fmt: skip
     words = repr(options.text) if options.text else ""

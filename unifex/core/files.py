@@ -7,13 +7,15 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from filelock import FileLock
 
 from unifex.core import disk, system
 from unifex.core.errors import UnifexError
@@ -21,7 +23,8 @@ from unifex.core.json_text import parse_json
 from unifex.core.language import say
 
 _FIELD = "checksum"
-_NEW = ".new-"
+_OURS = re.compile(r"\.unifex-[0-9a-f]{16}")  # a folder that is called so and holds the mark is ours
+_MARK = ".made-by-unifex"
 _OF_FILES = frozenset(
     ".csv .tsv .html .json .jsonl .npz .npy .parquet .tar .zip .pt .pth .ckpt .safetensors .onnx .gz .pdf".split()
 )
@@ -68,20 +71,36 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def scratch_folder(place: Path, name: str) -> Iterator[Path]:
+    """An empty folder ``name`` to fill, in a hidden one of our own in ``place``, which goes when the block ends.
+
+    ``place`` may be a person's: of what lies there only those go that killed processes of ours left. Raises OSError and
+    :class:`~unifex.core.disk.FolderClosed`.
+    """
+    disk.check(place)
+    place.mkdir(parents=True, exist_ok=True)
+    _sweep(place)
+    ours = _own_name(place)
+    lock = FileLock(ours / _MARK, timeout=0)
+    try:
+        ours.mkdir(mode=0o700)
+        (ours / _MARK).touch()
+        with contextlib.suppress(OSError, NotImplementedError):  # a disk that has no locks
+            lock.acquire()  # it may take days
+        (ours / name).mkdir()
+        yield ours / name
+    finally:
+        lock.release()
+        _drop(ours)
+
+
+@contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """An empty folder to fill, which becomes ``path`` when the block ends, and goes when the block fails.
 
     Raises OSError, also when ``path`` is there already and not empty, and :class:`~unifex.core.disk.FolderClosed`.
     """
-    disk.check(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f"{_NEW}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if left.stat().st_mtime < time.time() - LEFT_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=_NEW, ignore_cleanup_errors=True) as scratch:
-        made = Path(scratch) / path.name
-        made.mkdir()
+    with scratch_folder(path.parent, path.name) as made:
         yield made
         disk.check(path)
         made.rename(path)
@@ -92,22 +111,49 @@ def folder_in_place_of(path: Path) -> Iterator[Path]:
     """:func:`new_folder`, for one that takes the place of what is at ``path``, which goes only when the new is whole.
     A link stays, and leads to the new one."""
     path = path.resolve()
-    before = path.with_name(f".replaced-{path.name}")
+    aside = _own_name(path.parent)
+    before = aside / path.name
     try:
         with new_folder(path) as folder:
             yield folder
             if path.exists():
-                shutil.rmtree(before, ignore_errors=True)
+                aside.mkdir(mode=0o700)
                 path.rename(before)
     except BaseException:
         if before.exists() and not path.exists():
             before.rename(path)
+        with contextlib.suppress(OSError):
+            aside.rmdir()
         raise
-    shutil.rmtree(before, ignore_errors=True)
+    if aside.exists():
+        with contextlib.suppress(OSError):
+            (aside / _MARK).touch()  # not before: killed between both names, it is what is left of the old one
+        _drop(aside)
 
 
-def remove_folder(folder: Path) -> None:
-    """Delete a folder, also one that says that nothing in it may be. Raises OSError."""
+def _own_name(place: Path) -> Path:
+    return place / f".unifex-{secrets.token_hex(8)}"
+
+
+def _sweep(place: Path) -> None:
+    """What killed processes left in a folder: old, called as ours are, and with our mark in it, which nobody holds."""
+    for left in place.glob(".unifex-*"):
+        with contextlib.suppress(OSError):
+            is_ours = bool(_OURS.fullmatch(left.name)) and not left.is_symlink()
+            if is_ours and (left / _MARK).lstat().st_mtime < time.time() - LEFT_SECONDS:
+                with FileLock(left / _MARK, timeout=0):
+                    pass
+                _drop(left)
+
+
+def _drop(ours: Path) -> None:
+    with contextlib.suppress(OSError):
+        remove_folder(ours, last=(_MARK,))
+
+
+def remove_folder(folder: Path, last: Iterable[str] = ()) -> None:
+    """Delete a folder, also one that says that nothing in it may be; what it holds ``last`` goes last, so that a kill
+    leaves something that can be told by that. Raises OSError."""
     if folder.is_symlink():
         folder.unlink()
     if not folder.exists():
@@ -118,6 +164,9 @@ def remove_folder(folder: Path) -> None:
             for path in (Path(place, name) for name in folders):
                 if not path.is_symlink():
                     path.chmod(0o700)
+    for path in folder.iterdir():
+        if path.name not in last:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     shutil.rmtree(folder)
 
 

@@ -86,6 +86,40 @@ def interrupted_once() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[list[int]]:
+    """SIGTERM (``kill``, ``timeout``, a service that is stopped) and a terminal that is closed do what Ctrl+C does, so
+    that what was begun is cleared away; which of them came.
+
+    For a program of our own: one that hears of them already, or wants not to, does so on, as do processes it forks.
+    """
+    came: list[int] = []
+    own = os.getpid()
+
+    def end(number: int, frame: Any) -> None:
+        if os.getpid() != own:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        came.append(number)
+        pressed = signal.getsignal(signal.SIGINT)
+        if callable(pressed):
+            pressed(number, frame)
+        elif len(came) == 1:
+            raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if in_main and hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield came
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def memory_bytes() -> int | None:
     """How much memory this computer has; None where the system does not tell (Windows)."""
     try:

@@ -64,6 +64,10 @@ class Evaluation:
     hits: Matches
     trained_on: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
+    def __repr__(self) -> str:
+        how = f"{self.dim}-d, in context" if self.context else f"{self.dim}-d"
+        return f"Evaluation({self.model!r}, {how}, {self.queries} queries, mMP@5 {self.overall().value:.3f})"
+
     def _repr_html_(self) -> str:
         return render("notebook_evaluation.html", evaluations=[self])
 

@@ -11,8 +11,9 @@ import re
 import tempfile
 from typing import Any
 
-from unifex.core.language import to_say
+from unifex.core.language import say, to_say
 from unifex.core.progress import Work
+from unifex.core.text import plural
 from unifex.data.label_files import is_of_line
 from unifex.exports.format import Format
 from unifex.exports.hub_card import card, split_names
@@ -27,6 +28,7 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
     names, splits, further = Names(), split_names(selection), selection.further_columns(is_of_line)
     without = ((domain, "") for domain in selection.domains)
     labels = LabelFolders((*selection.classes, *without), len(selection.domains) > 1)
+    unread = 0
     folders = {split: f"{name}/" if selection.splits else "" for split, name in splits.items()}
     with contextlib.ExitStack() as files:
         lines = {split: files.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY)) for split in splits}
@@ -35,11 +37,20 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
             *_, own = in_its_folders(record)
             name = names.free((folder.strip("/"), labels.of(record.domain, record.label), own), picture.suffix)
             target.add(name, picture.data)
+            unread += picture.suffix.lower() not in OF_TORCHVISION
             lines[record.split].write(_line(name.removeprefix(folder), selection.row(record, further)))
             yield tally.step()
         for split, file in lines.items():
             copy_into(target, folders[split] + METADATA, file)
     target.add(README, card(selection, {splits[split]: f"{folder}**" for split, folder in folders.items()}))
+    if unread:
+        tally.notes.append(
+            say(
+                "torchvision does not read {images}, whose kind of file it does not know; "
+                "with --images thumbnails it reads all",
+                images=plural(unread, "image", "images"),
+            )
+        )
 
 
 def _line(name: str, row: dict[str, Any]) -> bytes:
@@ -50,6 +61,7 @@ def _line(name: str, row: dict[str, Any]) -> bytes:
     return json.dumps({"file_name": name, **texts}, ensure_ascii=False).encode() + b"\n"
 
 
+OF_TORCHVISION = frozenset(".jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp".split())  # what its ImageFolder reads
 _TIME = re.compile(r"\d{4}-\d\d-\d\d")
 
 FORMAT = Format(

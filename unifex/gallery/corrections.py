@@ -36,6 +36,11 @@ CREATE VIEW IF NOT EXISTS shown AS
     WHERE NOT EXISTS (SELECT 1 FROM corrections AS dropped
         WHERE dropped.kind = 'drop' AND dropped.uri = items.uri AND dropped.sha256 = items.sha256);
 """
+HIDDEN_IMAGES = """
+SELECT COUNT(*) FROM (SELECT DISTINCT sha256 FROM corrections WHERE kind = 'drop') AS dropped
+WHERE EXISTS (SELECT 1 FROM features WHERE features.sha256 = dropped.sha256)
+    AND NOT EXISTS (SELECT 1 FROM shown WHERE shown.sha256 = dropped.sha256)
+"""  # how many only items show that are left out; only these are looked at, of however many there are
 INDICES = """
 CREATE INDEX IF NOT EXISTS corrections_uri ON corrections (uri);
 CREATE INDEX IF NOT EXISTS corrections_other ON corrections (other_uri);

@@ -266,15 +266,15 @@ class Database:
         for (domain, split, _), count in counted.items():
             domains[domain] += count
             splits[split] += count
-        labels = len({(domain, label) for domain, _, label in counted if label})
+        labels = len({label for _, _, label in counted if label})
         return Counts(dict(sorted(domains.items())), dict(sorted(splits.items())), labels, *self.images())
 
     def images(self) -> tuple[int, int | None]:
-        """How many different ones there are, and their bytes on disk; None while these are not noted of each."""
+        """How many different ones its items show, and the bytes of all on disk; None while these are not noted."""
         with self.connect() as database:
-            query = "SELECT COUNT(*), COUNT(stored), SUM(stored) FROM features"
-            count, noted, stored = database.execute(query).fetchone()
-        return count, stored or 0 if noted == count else None
+            query = f"SELECT COUNT(*), COUNT(stored), SUM(stored), ({corrections.HIDDEN_IMAGES}) FROM features"
+            count, noted, stored, hidden = database.execute(query).fetchone()
+        return count - hidden, stored or 0 if noted == count else None
 
     def corrections(self) -> list[Correction]:
         """What people said of its items, by kind and path."""

@@ -64,6 +64,7 @@ class DerivedData:
     def __init__(self, database: Database, model: GalleryModel, features: StoredFeatures):
         self._database, self._model, self._features = database, model, features
         self._memo = Memo()
+        self._not_kept = ""  # why, as it was told last
 
     # --- embeddings and index --------------------------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ class DerivedData:
             embeddings = finish(self._embed(columns, known)) if embeddings is None else embeddings
         current = self._snapshot(columns, self._index(columns, embeddings, known))
         if not (known and known.is_kept) and len(current) and self._model.config == self._model.stored_config:
-            self._keep("its embeddings", lambda: self._write(current))
+            self._keep(lambda: self._write(current))
         return current
 
     def _open(self) -> tuple[ItemTable, _Known | None]:
@@ -134,7 +135,7 @@ class DerivedData:
         path, state = self._database.folder / ITEM_TABLE, self._state(columns.version)
         if state and len(columns.ids) >= kept_columns.LEAST and columns.version == self._database.version():
             origin = self._model.origin("item table")
-            self._keep(path.name, lambda: kept_columns.write_items(path, columns, origin, state))
+            self._keep(lambda: kept_columns.write_items(path, columns, origin, state))
 
     def _state(self, version: int) -> str:
         """Which commit of which database: of copies of one, each may have its own. Empty while somebody writes."""
@@ -154,7 +155,7 @@ class DerivedData:
         if version == columns.version:
             self._memo.put("further", version, (version, found))
             if is_kept:
-                self._keep(path.name, lambda: kept_columns.write(path, found, origin, state))
+                self._keep(lambda: kept_columns.write(path, found, origin, state))
         return found
 
     def _grown(self, columns: ItemTable, known: _Known) -> np.ndarray | None:
@@ -230,10 +231,7 @@ class DerivedData:
 
     def refresh(self) -> None:
         """:meth:`save` after a change, which is kept already: where the disk is full, who searches makes it anew."""
-        try:
-            self.save()
-        except OSError as error:
-            log.warning("gallery '%s': what is derived from it is not kept: %s", self._database.name, reason(error))
+        self._keep(self.save)
 
     def _write(self, current: Snapshot) -> None:
         """Every file says which items it is of, so that those of two processes that write at a time are not mixed."""
@@ -269,13 +267,17 @@ class DerivedData:
         index = load and derived.read(folder / "index.faiss", load, origin)
         return _Known(kept.items, embeddings, index, is_of_them and bool(index) == bool(load))
 
-    def _keep(self, what: str, write: Callable[[], object]) -> None:
+    def _keep(self, write: Callable[[], object]) -> None:
         """Write what can be made again: on a read-only disk it has to be, and where another model only looks."""
+        if self._model.is_visiting:
+            return
         try:
-            if not self._model.is_visiting:
-                write()
+            write()
+            self._not_kept = ""
         except OSError as error:
-            log.warning("gallery '%s': %s is not kept: %s", self._database.name, what, reason(error))
+            if self._not_kept != (why := reason(error)):  # once, whatever else cannot be kept
+                log.warning("gallery '%s': what is derived from it is not kept: %s", self._database.name, why)
+            self._not_kept = why
 
     # --- what is made from them ------------------------------------------------------------------------------------
 
@@ -292,7 +294,7 @@ class DerivedData:
         found = yield from neighbours.update(current.index, ids, current.columns.pictures, kept)
         near = np.where(found.positions >= 0, ids[found.positions], -1) if len(ids) else found.positions
         if kept is None or not (np.array_equal(kept.ids, ids) and np.array_equal(kept.near, near)):
-            self._keep(path.name, lambda: Kept(current.columns.items, near, found.scores).write(path, origin))
+            self._keep(lambda: Kept(current.columns.items, near, found.scores).write(path, origin))
         return self._memo.put("neighbours", current.fingerprint, found)
 
     def neighbours(self) -> tuple[Snapshot, Neighbours]:
@@ -328,7 +330,7 @@ class DerivedData:
             if self._memo.last("compared") is not kept:  # somebody else has compared them meanwhile
                 return
             if not np.array_equal(kept.pairs, compared.pairs):
-                self._keep(path.name, lambda: compared.write(path, origin))
+                self._keep(lambda: compared.write(path, origin))
             self._memo.put("compared", None, compared)
 
         distinct = self._database.marked_pairs("distinct")
@@ -379,7 +381,7 @@ class DerivedData:
         except CalibrationError as error:
             return CalibrationError(str(error))  # without what hangs on the traceback
         origin = self._model.origin("calibration", self._model.key)
-        self._keep(CALIBRATION, lambda: calibration.write(self._database.folder / CALIBRATION, origin))
+        self._keep(lambda: calibration.write(self._database.folder / CALIBRATION, origin))
         return calibration
 
     def counts(self) -> Counts:
@@ -393,5 +395,5 @@ class DerivedData:
         table = last.columns if last and last.columns.version == version else self._kept_item_table()
         if table is None:
             return self._database.counts()
-        labels = np.unique(table.classes)
-        return Counts(table.domains.counts(), table.splits.counts(), int((labels >= 0).sum()), *self._database.images())
+        labels = sum(1 for name, items in table.labels.counts().items() if name and items)
+        return Counts(table.domains.counts(), table.splits.counts(), labels, *self._database.images())

@@ -23,7 +23,7 @@ from unifex.core.progress import Work
 from unifex.core.text import reason
 from unifex.data.item import Skipped
 from unifex.gallery import config as configuration
-from unifex.gallery import pictures, schema
+from unifex.gallery import naming, pictures, schema
 from unifex.gallery.calibration import Calibration
 from unifex.gallery.config import GalleryConfig, GalleryModel
 from unifex.gallery.corrections import Correction
@@ -173,16 +173,12 @@ class Gallery:
         """The item with this id. Raises ``NoSuchItem``."""
         found = self.records([item])
         if not found:
-            raise NoSuchItem(say("gallery '{name}' has no item {item}, or none any more", name=self.name, item=item))
+            raise NoSuchItem(naming.why_missing(self.database, [item]))
         return found[0]
 
     def item_at(self, path: str) -> Record:
         """The item of this path or uri. Raises :class:`GalleryError` when there is none, or more than one."""
-        ids = self.find([path])[path]
-        if len(ids) != 1:
-            what = "no item" if not ids else f"{len(ids)} items (name one by its uri)"
-            raise GalleryError(say("gallery '{name}' has {what} '{path}'", name=self.name, what=what, path=path))
-        return self.records(ids)[0]
+        return self.record(*naming.ids_named(self.database, [path]))
 
     def original(self, record: Record) -> bytes:
         """The image file's bytes. Raises :class:`GalleryError` when it was moved, deleted or changed since."""

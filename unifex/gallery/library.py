@@ -35,6 +35,8 @@ SEARCHES = ".searches"  # the folder of saved ones
 MOST_SEARCHES_BYTES = 8 << 20  # of a gallery's
 T = TypeVar("T")
 log = logging.getLogger("unifex")
+_DELETED = ".deleted-"
+_OWN_FILES = ("gallery.json", "items.sqlite")
 _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
 
 
@@ -289,8 +291,7 @@ class Library:
             self._when_idle(folder, folder.unlink)
             self._open.pop(folder.name, None)
             return elsewhere
-        trash = folder.with_name(f".deleted-{folder.name}")
-        remove_folder(trash)
+        trash = folder.with_name(f"{_DELETED}{uuid.uuid4().hex}")
         try:
             config = GalleryConfig.read(folder)
         except (UnifexError, OSError):
@@ -301,7 +302,7 @@ class Library:
         def remove() -> None:
             folder.rename(trash)  # at once, so that a kill leaves no half gallery
             self._open.pop(folder.name, None)
-            remove_folder(trash)
+            remove_folder(trash, last=_OWN_FILES)
 
         self._when_idle(folder, remove)
         if config:
@@ -313,10 +314,11 @@ class Library:
     def sweep(self) -> None:
         """Delete what processes left that were killed while they deleted a gallery, or made one of chosen items, which
         nobody holds for a moment at its beginning and its end."""
-        for folder in [*self.folder.glob(".deleted-*"), *self.folder.glob(".picking-*")]:
+        for folder in [*self.folder.glob(f"{_DELETED}*"), *self.folder.glob(".picking-*")]:
             with contextlib.suppress(UnifexError, OSError):
-                if folder.name.startswith(".deleted-") or folder.stat().st_mtime < time.time() - LEFT_SECONDS:
-                    self._when_idle(folder, partial(remove_folder, folder))
+                is_left = folder.name.startswith(_DELETED) or folder.stat().st_mtime < time.time() - LEFT_SECONDS
+                if is_left and _has_own_files(folder):  # else it is none of a gallery's, whatever it is called
+                    self._when_idle(folder, partial(remove_folder, folder, last=_OWN_FILES))
 
     def _configs(self) -> Iterator[GalleryConfig]:
         """Of the galleries here that can tell. A folder that was copied has the id and the collection of the other:
@@ -381,10 +383,13 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
+def _has_own_files(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _OWN_FILES)
+
+
 def _is_gallery(folder: Path) -> bool:
     """Whether a folder is a gallery, or what is left of one, or cannot be looked into."""
     try:
-        found = any((folder / name).exists() for name in ("gallery.json", "items.sqlite"))
-        return found and folder.name.lower() not in _RESERVED
+        return _has_own_files(folder) and folder.name.lower() not in _RESERVED
     except PermissionError:
         return True

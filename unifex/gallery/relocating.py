@@ -27,7 +27,7 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
     labels, nothing is embedded anew.
 
     Raises ``GalleryError`` when nothing was indexed there, when nothing is there now, when ``new`` is where it lies
-    already, or when the gallery is busy; of stores also when less than half is there now, or what is there are other
+    already, when less than half is there now, or when the gallery is busy; of stores also when what is there are other
     images. ``SourceError`` when the store cannot be read, or an address is none.
     """
     known = [source.spec for source in gallery.sources()]
@@ -56,8 +56,9 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
             raise GalleryError(
                 say("nothing of '{old}' is at '{new}'; give the place where it is now", old=old, new=new)
             )
-        if has_items and (stamps or store_tree.is_address(spelling)):
+        if has_items:
             _check_most_are_there(len(found), len(moving), old, new)
+        if has_items and (stamps or store_tree.is_address(spelling)):
             _check_alike(found, stored, stamps, new)
         outcome = writer.relocate(lambda text: moving.get(text) or locations.relocated(text, spelling, target))
         _list_strays(gallery, writer, spelling, target, frozenset(moving.values()))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from unifex.core import disk, images, system
-from unifex.core.files import whole_file
+from unifex.core.files import scratch_folder, whole_file
 from unifex.core.preprocessing import REDUCING_GAP, Preprocessing
 from unifex.data import demo
 from unifex.models import backbones
@@ -265,10 +264,10 @@ def _written(format: str, out: Path) -> list[Path]:
 @contextlib.contextmanager
 def _files_into(folder: Path) -> Iterator[Path]:
     """A folder to fill, whose files go into ``folder`` when the block ends, and nowhere when it fails."""
-    with tempfile.TemporaryDirectory(dir=folder if folder.is_dir() else folder.parent, prefix=".new-") as scratch:
-        yield Path(scratch)
+    with scratch_folder(folder if folder.is_dir() else folder.parent, folder.name) as scratch:
+        yield scratch
         disk.make_folder(folder)
-        for file in Path(scratch).iterdir():
+        for file in scratch.iterdir():
             system.replace(file, folder / file.name)
 
 

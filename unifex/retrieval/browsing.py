@@ -74,8 +74,11 @@ class Listings:
         by_column = order[:1] in ("+", "-")
         if order not in ORDERS and not by_column:
             raise UnifexError(
-                say("no order '{order}'; there are: {value}", order=order[:40], value=either([*filter(None, ORDERS)]))
-            )
+                say(
+                    "no order '{order}'; there are: {value}, where COLUMN is one of the further columns",
+                    order=order[:40], value=either([*filter(None, ORDERS), "+COLUMN", "-COLUMN"]),
+                )
+            )  # fmt: skip
         snapshot = gallery.snapshot()
         if not order and not filters.partial:
             return snapshot.columns.ids

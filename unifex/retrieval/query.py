@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +10,8 @@ from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.regions import MAX_REGIONS, Region, RegionError
-from unifex.core.text import LISTED, either
+from unifex.core.text import either
+from unifex.gallery import naming
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.models.image_like import Crop, ImageLike
 
@@ -116,13 +116,7 @@ class Query:
         wanted = dict.fromkeys((*self.items, *self.more, *self.less))
         there = {record.id for record in gallery.records(list(wanted))}
         if missing := [item for item in wanted if item not in there]:
-            raise GalleryError(
-                say(
-                    "gallery '{gallery}' has no item {item}",
-                    gallery=gallery.name,
-                    item=", ".join(map(str, missing[:LISTED])),
-                )
-            )
+            raise GalleryError(naming.why_missing(gallery.database, missing))
 
     @property
     def shows(self) -> bool:
@@ -171,21 +165,3 @@ class Query:
         if not records:
             raise GalleryError(say("the item is no longer in the gallery"))
         return records
-
-
-def items_named(gallery: Gallery, names: Iterable[str], by: Sequence[str] = ("path", "uri")) -> tuple[int, ...]:
-    """The ids of items that people name ``by`` path or uri, or, where none is called so, by id.
-
-    Raises ``GalleryError`` for what names none, or several.
-    """
-    return tuple(_item_named(gallery, name, by) for name in names)
-
-
-def _item_named(gallery: Gallery, name: str, by: Sequence[str]) -> int:
-    found = gallery.find([name], by)[name]
-    if not found and name.isascii() and name.isdecimal() and len(name) < 19:
-        found = [record.id for record in gallery.records([int(name)])]
-    if len(found) != 1:
-        what = "no item" if not found else f"{len(found)} items (name one by its uri)"
-        raise GalleryError(say("gallery '{gallery}' has {what} '{name}'", gallery=gallery.name, what=what, name=name))
-    return found[0]

@@ -87,6 +87,10 @@ class TrainResult:
     adaptation: Adaptation | None = None
     marks: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        gain = f"mMP@5 {self.gain.value:+.3f}, " if self.gain else ""
+        return f"TrainResult({self.model!r}, {self.dim}-d, from {self.before!r}, {gain}{self.verdict})"
+
     def _repr_html_(self) -> str:
         return render("notebook_evaluation.html", evaluations=self.evaluations, remark=self.advice)
 

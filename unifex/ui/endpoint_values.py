@@ -12,12 +12,13 @@ from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.text import lines_of
+from unifex.gallery import naming
 from unifex.gallery.gallery import Facts, Gallery
 from unifex.gallery.library import Broken
 from unifex.retrieval.conditions import Condition
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.hits import Hit
-from unifex.retrieval.query import MAX_MARKS, items_named
+from unifex.retrieval.query import MAX_MARKS
 from unifex.ui.context import AppContext
 
 
@@ -34,7 +35,7 @@ def gallery_named(app: AppContext, name: Any) -> Gallery:
 
 
 def as_file(told: dict[str, Any]) -> dict[str, Any]:
-    """What is told of an item, its path as ``file``."""
+    """What is told of an item, its path as ``file``: Gradio's clients fetch whatever lies at a ``path``."""
     return {"file" if name == "path" else name: value for name, value in told.items()}
 
 
@@ -68,9 +69,8 @@ def items_marked(app: AppContext, gallery: Gallery, what: str, lines: Any) -> tu
 
     Raises ``UnifexError`` for what names none, or several.
     """
-    return items_named(
-        gallery, _lines(what, lines)[: MAX_MARKS + 1], ("path",) if app.settings.public else ("path", "uri")
-    )
+    by = ("path",) if app.settings.public else naming.BY
+    return tuple(naming.ids_named(gallery.database, _lines(what, lines)[: MAX_MARKS + 1], by, or_by_id=True))
 
 
 def surveyed(app: AppContext) -> list[Facts | Broken]:

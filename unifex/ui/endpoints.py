@@ -25,6 +25,7 @@ from unifex.gallery import copy_groups
 from unifex.gallery.copy_groups import CopyGroup
 from unifex.gallery.duplicates import PICTURE
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.naming import BY, ids_named
 from unifex.retrieval.query import FEEDBACK, Query
 from unifex.retrieval.search import search
 from unifex.retrieval.suggestions import search_with_part
@@ -128,7 +129,7 @@ def _add_others(app: AppContext) -> None:
         copy_groups.check_level(text_of("level", level))
         await app.start("duplicates", opened.name, opened.find_duplicates()).outcome()
         groups = await asyncio.to_thread(lambda: finish(copy_groups.copy_groups(opened, level)))
-        return {"gallery": opened.name, "level": level, "groups": [_group(group) for group in groups]}
+        return {"gallery": opened.name, "level": level, "groups": [_group(group) for group in groups], "left_out": []}
 
     api(words_endpoint, api_name="search_words")
     api(galleries_endpoint, api_name="galleries")
@@ -188,11 +189,10 @@ def _sent(app: AppContext, image: FileData | dict[str, Any] | None) -> Path:
 
 
 def _items(app: AppContext, gallery: Gallery, item: Any) -> tuple[int, ...]:
-    """The items of this path or, where that may be known, address. Raises ``UnifexError`` when there is none."""
-    found = gallery.find([text_of("item", item)], by=("path",) if app.settings.public else ("path", "uri"))[item]
-    if not found:
-        raise UnifexError(f"gallery '{gallery.name}' has no item '{item}'")
-    return tuple(found)
+    """The item of this path, id or, where that may be known, address. Raises ``UnifexError`` when there is none, or
+    more than one."""
+    by = ("path",) if app.settings.public else BY
+    return tuple(ids_named(gallery.database, [text_of("item", item)], by, or_by_id=True))
 
 
 def _level(app: AppContext, fold: Any) -> str:

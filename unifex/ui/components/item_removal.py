@@ -10,7 +10,8 @@ from unifex.core.language import say
 from unifex.core.text import lines_of, plural
 from unifex.gallery import changing
 from unifex.gallery.followed import is_followed
-from unifex.gallery.gallery import GalleryError
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.naming import ids_named
 from unifex.ui.components.confirmation import Confirmation
 from unifex.ui.components.pressing import or_say
 from unifex.ui.context import AppContext
@@ -44,7 +45,7 @@ class ItemRemoval:
     def ask_to_remove(self, name: str, lines: str) -> str:
         """(gallery, paths) -> what removing them does. Raises ``GalleryError`` where there is nothing to remove."""
         gallery = self.context.gallery(name)
-        items = sum(len(ids) for ids in gallery.find(lines_of(lines), dropped=True).values())
+        items = len(set(_found(gallery, lines)[0]))
         if not items:
             raise GalleryError(
                 say(
@@ -69,10 +70,9 @@ class ItemRemoval:
         """
         gallery = self.context.writable(name)
         with gallery.write() as writer:
-            found = gallery.find(lines_of(lines), dropped=True)
-            done = changing.remove(gallery, writer, sorted({item for ids in found.values() for item in ids}))
+            ids, missing = _found(gallery, lines)
+            done = changing.remove(gallery, writer, sorted(set(ids)))
         told = done.sentence if done.left_out else say("{removed} removed", removed=done.removed)
-        missing = [path for path, ids in found.items() if not ids]
         text = (
             say("No item is called: {missing}", missing=", ".join(missing)[:400])
             if missing
@@ -83,3 +83,11 @@ class ItemRemoval:
             self.paths: "\n".join(missing),
             self.removed: Wish.new(),
         }
+
+
+def _found(gallery: Gallery, lines: str) -> tuple[list[int], list[str]]:
+    """The items of these paths, and what is the path of none. Raises ``GalleryError`` where one is of several."""
+    found = gallery.find(lines_of(lines), dropped=True)
+    return ids_named(gallery.database, [path for path, ids in found.items() if ids], dropped=True), [
+        path for path, ids in found.items() if not ids
+    ]

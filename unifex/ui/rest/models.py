@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from unifex.core import ranges
 from unifex.core.jobs import Job, State
@@ -82,8 +82,14 @@ class Listing(Paging, Wanted):
     order: str = Field(
         "",
         max_length=MOST_NAME,
-        description="Empty: as they were added; newest, label, path; +COLUMN or -COLUMN. Write %2B for +.",
+        description="Empty: as they were added; newest, label, path; +COLUMN or -COLUMN.",
     )
+
+    @field_validator("order")
+    @classmethod
+    def _as_typed(cls, order: str) -> str:
+        """A ``+`` that is written as it is means a space in an address."""
+        return f"+{order[1:]}" if order[:1] == " " else order
 
 
 class Box(Asked):

@@ -1,0 +1,62 @@
+"""Which item of a gallery people mean by a path, a uri or an id, and why it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unifex.core.language import say
+from unifex.core.text import LISTED
+from unifex.gallery.database import Database
+from unifex.gallery.errors import GalleryError
+
+BY = ("path", "uri")
+
+
+def ids_named(
+    database: Database, names: Sequence[str], by: Sequence[str] = BY, dropped: bool = False, or_by_id: bool = False
+) -> list[int]:
+    """The id of the item that each of these names, ``by`` path or uri, in their order.
+
+    ``dropped``: where none is called so, one that a correction leaves out. ``or_by_id``: or one of this id. Raises
+    ``GalleryError`` where a name is none's, or several items' of one path, of which nobody can tell which is meant.
+    """
+    found = database.find(names, by)
+    if or_by_id:
+        found |= database.find([name for name in _nobodys(found) if _is_id(name)], by=("id",))
+    if dropped:
+        found |= database.find(_nobodys(found), by, dropped=True)
+    for name, ids in found.items():
+        if len(ids) > 1:
+            raise GalleryError(
+                say(
+                    "gallery '{name}' has {count:,} items '{item}'; name one by its uri",
+                    name=database.name, count=len(ids), item=name,
+                )
+            )  # fmt: skip
+    if missing := _nobodys(found):
+        raise GalleryError(why_missing(database, missing, (*by, "id") if or_by_id else by))
+    return [found[name][0] for name in names]
+
+
+def why_missing(database: Database, missing: Sequence[str | int], by: Sequence[str] = ("id",)) -> str:
+    """What to say of items that are not to be found: that they were left out, where that is why."""
+    dropped = [name for name, ids in database.find([str(name) for name in missing], by, dropped=True).items() if ids]
+    if dropped:
+        return say(
+            "gallery '{name}' leaves out {items}, as a correction says; to have it again, take that back: "
+            "correct {name} --undo PATH, or on the Evaluate tab",
+            name=database.name, items=_listed(dropped),
+        )  # fmt: skip
+    return say("gallery '{gallery}' has no item {item}", gallery=database.name, item=_listed(missing))
+
+
+def _nobodys(found: dict[str, list[int]]) -> list[str]:
+    return [name for name, ids in found.items() if not ids]
+
+
+def _is_id(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) < 19
+
+
+def _listed(items: Sequence[str | int]) -> str:
+    return ", ".join(str(item) if str(item).isdecimal() else f"'{item}'" for item in items[:LISTED])
