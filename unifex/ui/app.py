@@ -36,7 +36,7 @@ from unifex.ui.item_routes import item_routes
 from unifex.ui.listening import Updates, follow, listen, mirror
 from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
-from unifex.ui.page_state import LastResult, Selection, Wish
+from unifex.ui.page_state import Selection, Wish
 from unifex.ui.rendering import html
 from unifex.ui.rest.api import rest_routes
 from unifex.ui.scripts import script_route, words_address
@@ -125,9 +125,9 @@ class _Tabs:
     def get_ready(self, page: Page, header: gr.HTML) -> None:
         """The header tells what the server is doing; galleries appear as they are made."""
 
-        def show(view: str, found: LastResult, *chosen: str | None) -> Updates:
-            """(filters of the pictures, what was found last, every tab's gallery) -> :attr:`switched`, header, the
-            galleries that there are, what is shown of the chosen one."""
+        def show(view: str, *chosen: str | None) -> Updates:
+            """(filters of the pictures, every tab's gallery) -> :attr:`switched`, header, the galleries that there are,
+            what is shown of the chosen one."""
             news, busy = self.context.news, not self.context.ready.is_set()  # in this order: what changes is told again
             missed = self.opener.miss(chosen[self.gallery.dropdowns.index(self.search.gallery)])
             return {
@@ -136,14 +136,13 @@ class _Tabs:
                 **self.gallery.offer(*chosen),
                 **self.gallery.show_facts(chosen[0], view),
                 **missed,
-                **({self.search.put_off: found.asked_of(self.context.library.names()[0])} if missed else {}),
+                **({self.search.unasked: self.context.library.names()[0]} if missed else {}),
             }
 
         self.switched = gr.State("")  # the last job that changed the model of galleries
         shown = [self.switched, header, *self.gallery.dropdowns, *self.gallery.showing]
-        shown += [self.opener.notice, self.search.put_off]
-        known = [self.gallery.view, self.search.found, *self.gallery.dropdowns]
-        news = listen([page.load, self.tray.news.input], show, known, shown)
+        shown += [self.opener.notice, self.search.unasked]
+        news = listen([page.load, self.tray.news.input], show, [self.gallery.view, *self.gallery.dropdowns], shown)
         offered = [self.search.gallery, self.search.view]
         follow(news, self.search.choose_listed, offered, self.search.chosen, js=_UNLESS_OPENING)
 

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from unifex.core.errors import UnifexError
@@ -68,10 +68,6 @@ class LastResult:
     gallery: str = ""
     query: Query = Query()
     ids: tuple[int, ...] = ()
-
-    def asked_of(self, gallery: str | None) -> LastResult:
-        """The same question, put to another gallery."""
-        return replace(self, gallery=gallery or "", ids=())
 
 
 def item_id(value: Any) -> int:

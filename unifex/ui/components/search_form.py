@@ -12,7 +12,7 @@ from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.ui.components.marks import Marks
 from unifex.ui.components.query_regions import about_item, about_upload, drawn
-from unifex.ui.page_state import LastResult, Selection
+from unifex.ui.page_state import Selection
 from unifex.ui.view import View
 
 EVERY_HIT, ANY_SIMILARITY = 0.0, -1
@@ -104,12 +104,9 @@ class Form:
         """The marks that were made about this query."""
         return self.marks.of(self.gallery or "", (self.paths or self.remembered, self.item.ids, self.words))
 
-    def unless(self, put_off: LastResult) -> Form:
-        """Without its query, where that is what was asked of a gallery that is gone: nobody asked this one."""
-        asked = put_off.query
-        if not asked or put_off.gallery != self.gallery:
-            return self
-        if (asked.images, asked.text) != (self.query.images, self.query.text):
+    def unless(self, unasked: str) -> Form:
+        """Without its query, where this is the gallery that nobody asked."""
+        if unasked != self.gallery:
             return self
         nothing = {name: getattr(FIRST, name) for name in ("pressed", "image", "more", "picked", "saved", "text")}
         return replace(self, **nothing, marks=FIRST.marks, regions="")

@@ -71,8 +71,8 @@ class SearchTab:
         """Lay the tab out and wire it."""
         self.pressed, self.within = gr.State(FIRST.pressed), gr.State(FIRST.within)
         self.wish, self.found, self.saved = gr.State(Wish()), gr.State(LastResult()), gr.State(FIRST.saved)
-        self.put_off = gr.State(LastResult())  # asked of a gallery that is gone: this one is not asked unbidden
         self.picked, self.regions, self.marked = signal("pick"), signal("regions"), signal("marked")
+        self.unasked = signal("unasked")  # a gallery that came in place of one that is gone: nobody asked it yet
         self.marks, self.address = gr.State(FIRST.marks), address_bar()
         with gr.Row(elem_id="search-page"):
             with gr.Column(elem_id="search-query", min_width=280):
@@ -151,7 +151,7 @@ class SearchTab:
     @property
     def filled(self) -> list[Part]:
         """What :meth:`fill` updates."""
-        return [*self._form, self.wording, self.everywhere, self.put_off, self.wish]
+        return [*self._form, self.wording, self.everywhere, self.unasked, self.wish]
 
     @property
     def chosen(self) -> list[Part]:
@@ -189,11 +189,15 @@ class SearchTab:
             *self._notes,
         ]  # fmt: skip
         self._replace_the_query()
-        asked = [self.put_off, *self._form]
-        listen(values, self.show, asked, answer, show_progress="minimal", show_progress_on=[self.status])
-        listen(self.go.click, self.press, None, [self.pressed, self.put_off, self.wish])
-        given = [self.text.submit, self.image.upload, self.more.upload]
-        listen(given, self.ask_after_all, [self.put_off], [self.put_off, self.wish])
+        listen(
+            values,
+            self.show,
+            [self.unasked, *self._form],
+            answer,
+            show_progress="minimal",
+            show_progress_on=[self.status],
+        )
+        listen(self.go.click, lambda: {self.pressed: True, self.wish: Wish.new()}, None, [self.pressed, self.wish])
         fields = self._begun(shown=True)  # the page empties them itself: an answer would take what was typed since
         listen(self.clear.click, None, None, list(fields), js=f"() => {json.dumps(list(fields.values()))}")
         forgotten = [*self._begun(shown=False), self.everywhere, self.wish]
@@ -217,16 +221,11 @@ class SearchTab:
         listen(self.picked.input, None, [self.picked, self.gallery], taken, js="unifex.takesPlace")
         listen([self.image.upload, self.more.upload], None, [self.image, self.more], [self.picked], js=_GIVEN)
         listen(self.gallery.change, None, [self.picked, self.gallery], [self.picked], js=_OF_GALLERY)
+        asked = [self.go.click, self.text.submit, self.image.upload, self.more.upload]
+        asked += [self.picked.input, self.regions.input, self.gallery.input]
+        listen(asked, None, None, [self.unasked], js="() => ['']")
 
     # --- handlers: what is asked ---------------------------------------------------------------------------------
-
-    def press(self) -> Updates:
-        """-> that it is to be searched, whatever was put off."""
-        return {self.pressed: True, self.put_off: LastResult(), self.wish: Wish.new()}
-
-    def ask_after_all(self, put_off: LastResult) -> Updates:
-        """(what was put off) -> that it is to be searched, where it was."""
-        return {self.put_off: LastResult(), self.wish: Wish.new()} if put_off.query else {self.wish: gr.skip()}
 
     def forget(self) -> Updates:
         """-> no item, nothing chosen on the map, nothing marked or left out, and that it is to be searched."""
@@ -240,7 +239,7 @@ class SearchTab:
         return {
             **filled,
             **offered,
-            self.put_off: LastResult(),
+            self.unasked: "",
             self.text: form.text if knows_words else "",
             **self.offer_everywhere(form.within, form.gallery),
         }
@@ -305,9 +304,9 @@ class SearchTab:
 
     # --- handlers: the answer ------------------------------------------------------------------------------------
 
-    def show(self, put_off: LastResult, *values: Any) -> Updates:
-        """(what is not to be asked; what the form holds) -> status, grid, what was found, and what it was."""
-        form = Form(*values).unless(put_off)
+    def show(self, unasked: str, *values: Any) -> Updates:
+        """(gallery that nobody asked; what the form holds) -> status, grid, what was found, and what it was."""
+        form = Form(*values).unless(unasked)
         shown = {self.saved: form.remembered, self.grid: "", self.found: LastResult(), self.asked: ""}
         return {**shown, self.address: address_told(form), **self._noted(form), **self._answer(form)}
 
