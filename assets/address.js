@@ -11,6 +11,7 @@ export default ({ props, watch }) => {
   const START = 'search', PATIENCE_MS = 10000;
   let told = props.value ? JSON.parse(props.value) : { text: '', files: [], missing: '' };
   let following = false;  // an address is being opened: what is told meanwhile is of before it
+  let isNew = false;  // a notice came by itself
   let given = 0, again = 0, acted = false;  // somebody did something since the history was written last: what changes then is a step
   for (const kind of ['pointerdown', 'keydown', 'click', 'drop', 'paste', 'change']) {
     document.addEventListener(kind, () => { acted = true; }, true);
@@ -58,6 +59,7 @@ export default ({ props, watch }) => {
   const past = (on) => present('#address-notice').then((notice) => { notice.hidden = on; });  // what it says of is left behind
   present('#address-notice').then((notice) => new MutationObserver(() => {  // what it says of came by itself: that is no step
     acted = false;
+    isNew = Boolean(notice.textContent.trim());  // until the address is told that comes with it, whatever is pressed meanwhile
     notice.hidden = false;
   }).observe(notice, { childList: true, subtree: true, characterData: true }));
   const wait = (on) => {
@@ -90,9 +92,9 @@ export default ({ props, watch }) => {
     const tab = tabNow(), address = [tab === START ? '' : `tab=${tab}`, told.text].filter(Boolean).join('&');
     const same = address === here() && told.files.join() === (history.state?.files ?? []).join();
     if (same || (!here() && !acted)) return;  // who has just come sees a bare address
-    const step = acted && (steps(address) !== steps(here()) || told.files.join() !== (history.state?.files ?? []).join());
+    const step = acted && !isNew && (steps(address) !== steps(here()) || told.files.join() !== (history.state?.files ?? []).join());
     history[step ? 'pushState' : 'replaceState']({ files: told.files }, '', `${location.pathname}${location.search}#${address}`);
-    acted = false;
+    acted = isNew = false;
     if (step) past(true);
   };
   watch('value', () => {

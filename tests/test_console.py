@@ -227,24 +227,41 @@ def test_streams_that_a_shell_closed_are_done_without(folder, tmp_path, closed):
     assert len(Gallery.open(tmp_path / "indexes/drawn")) == 24
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_command_that_is_killed_clears_away_as_after_ctrl_c(gallery, tmp_path, number):
-    """What ``timeout``, a service manager and a terminal that is closed send."""
-    slow = """
+SLOW = """
 import sys, time
 from unifex.__main__ import commands
 from unifex.exports.targets import Folder
 Folder.add = lambda *_: (print("begun", flush=True), time.sleep(60))
 sys.exit(commands())
 """
-    out = tmp_path / "out/files"
+
+
+def begun_export(gallery, out, stderr=subprocess.PIPE) -> subprocess.Popen:
+    """One that goes on until it is killed."""
     command = ["export-gallery", "drawn", "--to", "files", "--out", out, "--library", gallery.folder.parent]
-    run = subprocess.Popen(
-        [sys.executable, "-c", slow, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    run = subprocess.Popen([sys.executable, "-c", SLOW, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr)
     assert run.stdout.readline() == b"begun\n"
     assert len(list(out.parent.iterdir())) == 1
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_killed_clears_away_as_after_ctrl_c(gallery, tmp_path, number):
+    """What ``timeout`` and a service manager send."""
+    run = begun_export(gallery, out := tmp_path / "out/files")
     run.send_signal(number)
     told = run.communicate(timeout=60)[1].decode()
     assert (run.returncode, "unifex: stopped; nothing is left half done" in told) == (128 + number, True), told
+    assert list(out.parent.iterdir()) == []
+
+
+def test_a_command_whose_terminal_is_closed_does_so_too(gallery, tmp_path):
+    """To which nothing can be said any more."""
+    terminal, its_end = os.openpty()
+    run = begun_export(gallery, out := tmp_path / "out/files", its_end)
+    os.close(its_end)
+    os.close(terminal)
+    run.send_signal(signal.SIGHUP)
+    run.communicate(timeout=60)
+    assert run.returncode == 128 + signal.SIGHUP
     assert list(out.parent.iterdir()) == []

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,9 +102,12 @@ assert not [name for name in sys.modules if name.startswith("unifex")]
     assert made.bytes == (tmp_path / "submission.pt").stat().st_size
 
 
-def test_a_folder_is_a_model_again(embedder, photographs, tmp_path):
+def test_a_folder_is_a_model_again(embedder, photographs, tmp_path, monkeypatch):
     made = export(embedder, "safetensors", tmp_path / "model")
     assert np.array_equal(Embedder.load(made.path).embed(photographs, 512), embedder.embed(photographs, 512))
+    monkeypatch.chdir(tmp_path)
+    again = export(embedder, "safetensors", Path()).path
+    assert {"config.json", "model.safetensors"} <= {path.name for path in Path(again).iterdir()}
 
 
 def test_what_cannot_be_exported_says_so(embedder, tmp_path):

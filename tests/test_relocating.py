@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.support.galleries import assert_no_orphans, run_index
 from tests.support.reindexing import correct, counts, items, labels
 from unifex.cli.main import main
 from unifex.data import locations
+from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import GalleryError
 from unifex.gallery.known_sources import forget
 from unifex.gallery.relocating import relocate
@@ -146,3 +148,16 @@ def test_a_place_where_most_is_missing_is_not_the_new_one(gallery, folder, tmp_p
     shutil.copytree(folder, tmp_path / "few", dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "few/signs/cross")
     assert relocate(gallery, str(folder), str(tmp_path / "few")).items == 24
+
+
+def test_what_was_left_out_need_not_be_at_the_new_place(gallery, folder, tmp_path):
+    gone = gallery.records(list(range(1, 14)))
+    with gallery.write() as writer:
+        writer.correct([Correction("drop", record.uri, record.path, record.sha256) for record in gone])
+    for record in gone:
+        Path(record.uri).unlink()
+    moved = tmp_path / "moved"
+    folder.rename(moved)
+    assert 0 < len(gallery) < len(gone)
+    relocate(gallery, str(folder), str(moved))
+    assert all(Path(record.uri).is_file() for record in gallery.records(gallery.snapshot().columns.ids.tolist()))

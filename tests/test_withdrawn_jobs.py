@@ -91,6 +91,38 @@ def test_a_look_that_is_withdrawn_leaves_its_source_as_it_was(context, gallery, 
     assert context.interrupted() == []
 
 
+def test_what_another_program_began_since_is_not_taken_back(context, gallery, folder, blocker):
+    context.start("index", "another", blocker.work())
+    GallerySources(context).look_again(gallery.name, gallery.sources()[0].id, KEEP, True)
+    looking = index(gallery, str(folder), prune=True, rehash=True)
+    next(looking)
+    looking.close()
+    begun = gallery.sources()
+    cancel_last(context)
+    assert gallery.sources() == begun
+    assert gallery.unfinished() == [begun[0].spec]
+
+
+def test_others_go_on_while_something_is_taken_back(blocker):
+    jobs, going, go_on = Jobs(), threading.Event(), threading.Event()
+
+    def take_back():
+        going.set()
+        assert go_on.wait(SECONDS)
+
+    jobs.start("ann", "map", "other", blocker.work())
+    waiting = jobs.start("ann", "map", "g", iter(()), take_back=take_back)
+    cancelling = threading.Thread(target=jobs.cancel, args=("ann", waiting.id))
+    cancelling.start()
+    assert going.wait(SECONDS)
+    assert jobs.start("bob", "train", "his", iter(())).finished.wait(SECONDS)
+    jobs.cancel("ann", waiting.id)  # pressed twice
+    go_on.set()
+    cancelling.join(SECONDS)
+    assert waiting.withdrawn
+    assert waiting.finished.is_set()
+
+
 def test_going_on_that_is_withdrawn_can_be_gone_on_with(context, gallery, folder, blocker):
     looking = index(gallery, str(folder), prune=True)
     next(looking)

@@ -20,7 +20,7 @@ def commands() -> int:
 
     with terminated_as_interrupted() as came:
         code = console.run(run, "nothing was begun")
-    return 128 + came[0] if came and code == console.STOPPED else code
+    return 128 + came[0] if came and code else code  # nothing can be said to a terminal that is closed
 
 
 def app() -> int:

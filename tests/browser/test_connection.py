@@ -258,13 +258,17 @@ def test_what_could_not_be_done_with_chosen_hits_leaves_them_chosen(server, page
     words = page.locator("#search-words :is(textarea, input)")
     words.fill("striped shirt")
     for ask in (page.locator("#search-button").click, lambda: words.press("Enter")):
-        toast.evaluate("toast => toast.remove()")
+        page.evaluate("document.querySelector('.toast')?.remove()")
         ask()
         expect(toast).to_have_text("The server does not answer; try it again.")
     words.fill("")
     reconnect(page)
+    page.evaluate("Object.defineProperty(navigator, 'onLine', { value: false })")  # a laptop without any network
     more.click()
     expect(page.locator("#hits .card.chosen")).to_have_count(0)
+    words.fill("striped shirt")
+    words.press("Enter")
+    expect(page).to_have_url(re.compile("words=striped"))
 
 
 def test_a_page_goes_on_when_its_server_is_started_anew_and_keeps_words_that_are_typed(page, demo, tmp_path):

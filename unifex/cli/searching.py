@@ -131,9 +131,9 @@ def _write_page(options: argparse.Namespace, gallery: Gallery, found: list[tuple
 
 def _without_folders(name: str, query: Query) -> str:
     """What a query is called for others, who need not know where its files lie."""
-    for image in query.images:
-        if isinstance(image, Path):
-            name = name.replace(str(image), image.name)
+    files = [image for image in query.images if isinstance(image, Path)]
+    for file in sorted(files, key=lambda file: -len(str(file))):  # one may end as another is called
+        name = name.replace(str(file), file.name)
     return name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -46,7 +47,8 @@ def run(program: Callable[[], int], stopped: str) -> int:
     except BrokenPipeError:
         return UNREAD
     except OSError as error:
-        print(f"unifex: {explain(error).sentence}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # it may be stderr that cannot be written
+            print(f"unifex: {explain(error).sentence}", file=sys.stderr)
         return FAILED
     finally:
         _drop_what_cannot_be_written()

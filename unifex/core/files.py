@@ -91,7 +91,7 @@ def scratch_folder(place: Path, name: str) -> Iterator[Path]:
         yield ours / name
     finally:
         lock.release()
-        _drop(ours)
+        _drop_unlocked(ours)
 
 
 @contextlib.contextmanager
@@ -126,9 +126,7 @@ def folder_in_place_of(path: Path) -> Iterator[Path]:
             aside.rmdir()
         raise
     if aside.exists():
-        with contextlib.suppress(OSError):
-            (aside / _MARK).touch()  # not before: killed between both names, it is what is left of the old one
-        _drop(aside)
+        _drop_unlocked(aside)  # marked not before: killed between both names, it is what is left of the old one
 
 
 def _own_name(place: Path) -> Path:
@@ -143,11 +141,12 @@ def _sweep(place: Path) -> None:
             if is_ours and (left / _MARK).lstat().st_mtime < time.time() - LEFT_SECONDS:
                 with FileLock(left / _MARK, timeout=0):
                     pass
-                _drop(left)
+                _drop_unlocked(left)
 
 
-def _drop(ours: Path) -> None:
+def _drop_unlocked(ours: Path) -> None:
     with contextlib.suppress(OSError):
+        (ours / _MARK).touch()  # Windows takes a lock's file away with the lock
         remove_folder(ours, last=(_MARK,))
 
 

@@ -50,6 +50,10 @@ class State(StrEnum):
         return self in (State.WAITING, State.RUNNING, State.STOPPING)
 
 
+def _nothing() -> None:
+    """Nothing is to be taken back."""
+
+
 @dataclass(eq=False)
 class Job:
     """``kind``: index, train, ...; ``name``: the gallery or model that it is about; ``source``: what it is made from,
@@ -72,7 +76,7 @@ class Job:
     began: float = 0.0
     ended: float = 0.0
     finished: threading.Event = field(default_factory=threading.Event, repr=False)
-    take_back: Callable[[], None] = field(default=lambda: None, repr=False)
+    take_back: Callable[[], None] = field(default=_nothing, repr=False)
 
     @property
     def at_work(self) -> bool:
@@ -106,6 +110,7 @@ class Jobs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()  # oldest first
         self._queues: dict[str, _Queue] = defaultdict(OrderedDict)  # by kind
         self._running: dict[str, Job] = {}  # by kind
+        self._last_ended: dict[tuple[str, str], str] = {}  # by owner and kind
 
     def start(
         self,
@@ -115,7 +120,7 @@ class Jobs:
         work: Work[Any],
         source: str = "",
         how: str = "",
-        take_back: Callable[[], None] = lambda: None,
+        take_back: Callable[[], None] = _nothing,
     ) -> Job:
         """Take a job; it runs when its turn comes, with the context variables of who calls. The same that is asked for
         twice is one job. Raises :class:`JobError` when its owner has enough that waits, or the same with other options.
@@ -167,10 +172,9 @@ class Jobs:
         ended = [job for job in fitting if not job.state.active and job.ended > since]
         return max(ended, key=lambda job: job.ended, default=None)
 
-    def last_done(self, owner: str, kind: str) -> str:
-        """The id of the last job of a kind that did what it was asked for; empty where none did."""
-        done = [job.id for job in self.of(owner) if (job.kind, job.state) == (kind, State.DONE)]
-        return done[-1] if done else ""
+    def last_ended(self, owner: str, kind: str) -> str:
+        """The id of the last job of a kind that ended, however it did, once its turn had come; empty where none did."""
+        return self._last_ended.get((owner, kind), "")
 
     def active(self) -> int:
         """How many of all owners' run or wait."""
@@ -190,11 +194,17 @@ class Jobs:
         Raises :class:`JobError`."""
         with self._lock:
             job = self.get(owner, id)
-            if job.state == State.WAITING:
-                with contextlib.suppress(UnifexError, OSError):  # it ends all the same
-                    job.take_back()
-            self._stop(job)
-            return job
+            withdrawn = job.state == State.WAITING
+            if withdrawn:
+                del self._queues[job.kind][owner][job]
+            if withdrawn or job.state == State.RUNNING:
+                job.state = State.STOPPING
+        if withdrawn:
+            with contextlib.suppress(UnifexError, OSError):  # it ends all the same
+                job.take_back()  # which may wait for a disk: all others go on meanwhile
+            with self._lock:
+                self._end(job, State.CANCELLED)
+        return job
 
     def _stop(self, job: Job) -> None:
         """As :meth:`cancel`, but what was done when it was asked for stays, to go on with it another time."""
@@ -223,6 +233,8 @@ class Jobs:
         """Cancel all that an owner has, wait for it to end, and forget it."""
         self._end_all(lambda job: job.owner == owner, seconds)
         self.forget(owner)
+        with self._lock:
+            self._last_ended = {of: job for of, job in self._last_ended.items() if of[0] != owner}
 
     def close(self, seconds: float = 10) -> None:
         """The server ends: cancel everything, so that what is done is kept."""
@@ -253,6 +265,7 @@ class Jobs:
             queue[owner] = waiting  # its next turn comes after everybody else's
             self._running[kind] = job
             job.state, job.step, job.began = State.RUNNING, Step(to_say("starting")), time.monotonic()
+            job.take_back = _nothing
             threading.Thread(target=run, name=f"unifex-{kind}", daemon=True).start()
             return
 
@@ -270,11 +283,12 @@ class Jobs:
         finally:
             with self._lock:
                 del self._running[job.kind]
+                self._last_ended[job.owner, job.kind] = job.id
                 self._end(job, ended)
                 self._next(job.kind)
 
     def _end(self, job: Job, state: State) -> None:
-        job.state, job.ended = state, time.monotonic()
+        job.state, job.ended, job.take_back = state, time.monotonic(), _nothing  # which holds what it is about
         job.finished.set()
         finished = [other for other in self._jobs.values() if not other.state.active]
         finished.sort(key=lambda other: other.ended)  # one that took long was asked for before many that are forgotten

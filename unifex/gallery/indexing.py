@@ -31,7 +31,7 @@ from unifex.gallery.index_report import Counts, IndexReport, PruneRefused
 from unifex.gallery.known_items import KnownItems, cannot_be_looked_at
 from unifex.gallery.known_videos import KnownVideos
 from unifex.gallery.read_ahead import ReadAhead
-from unifex.gallery.records import Asked, Embedded, Stored
+from unifex.gallery.records import Asked, Embedded, Registered, Stored
 from unifex.gallery.writer import Writer
 
 STAYS = "what was indexed there before stays"
@@ -119,12 +119,18 @@ def announce(gallery: Gallery, source: Source, asked: Asked = Asked()) -> Callab
     before = next((known for known in gallery.sources() if known.spec == source.spec), None)
     with gallery.write() as writer:
         announced = _begin(writer, source, asked)
+    after = _registered(gallery, announced)
 
     def take_back() -> None:
         with gallery.write() as writer:
-            writer.take_back_source(announced, before)
+            if _registered(gallery, announced) == after:  # else somebody has asked for it otherwise since
+                writer.take_back_source(announced, before)
 
     return take_back
+
+
+def _registered(gallery: Gallery, source: int) -> Registered | None:
+    return next((known for known in gallery.sources() if known.id == source), None)
 
 
 class _Run:

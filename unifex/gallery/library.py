@@ -36,7 +36,7 @@ MOST_SEARCHES_BYTES = 8 << 20  # of a gallery's
 T = TypeVar("T")
 log = logging.getLogger("unifex")
 _DELETED = ".deleted-"
-_OWN_FILES = ("gallery.json", "items.sqlite")
+OWN_FILES = ("gallery.json", "items.sqlite")
 _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
 
 
@@ -302,7 +302,7 @@ class Library:
         def remove() -> None:
             folder.rename(trash)  # at once, so that a kill leaves no half gallery
             self._open.pop(folder.name, None)
-            remove_folder(trash, last=_OWN_FILES)
+            remove_folder(trash, last=OWN_FILES)
 
         self._when_idle(folder, remove)
         if config:
@@ -318,7 +318,7 @@ class Library:
             with contextlib.suppress(UnifexError, OSError):
                 is_left = folder.name.startswith(_DELETED) or folder.stat().st_mtime < time.time() - LEFT_SECONDS
                 if is_left and _has_own_files(folder):  # else it is none of a gallery's, whatever it is called
-                    self._when_idle(folder, partial(remove_folder, folder, last=_OWN_FILES))
+                    self._when_idle(folder, partial(remove_folder, folder, last=OWN_FILES))
 
     def _configs(self) -> Iterator[GalleryConfig]:
         """Of the galleries here that can tell. A folder that was copied has the id and the collection of the other:
@@ -384,7 +384,7 @@ def _composed(name: str) -> str:
 
 
 def _has_own_files(folder: Path) -> bool:
-    return any((folder / name).exists() for name in _OWN_FILES)
+    return any((folder / name).exists() for name in OWN_FILES)
 
 
 def _is_gallery(folder: Path) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from unifex.core.files import remove_folder
 from unifex.core.language import say, to_say
 from unifex.core.metadata import FileMetadata, columns_of_row
 from unifex.core.progress import Stage, Work
@@ -13,7 +14,7 @@ from unifex.data.item import Item, Labels
 from unifex.gallery import tags
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import Library
+from unifex.gallery.library import OWN_FILES, Library
 from unifex.gallery.records import Embedded, Record
 from unifex.gallery.writer import Writer
 
@@ -59,7 +60,8 @@ def pick(
             raise GalleryError(say("none of the chosen items is in '{name}' any more", name=gallery.name))
         unfinished.rename(folder)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_folder(unfinished, last=OWN_FILES)
     return library.get(folder.name)
 
 

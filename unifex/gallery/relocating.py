@@ -56,8 +56,9 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
             raise GalleryError(
                 say("nothing of '{old}' is at '{new}'; give the place where it is now", old=old, new=new)
             )
-        if has_items:
-            _check_most_are_there(len(found), len(moving), old, new)
+        if has_items and 2 * len(found) < len(moving):
+            shown = {text for text, ids in gallery.find(list(moving), by=["uri"]).items() if ids}
+            _check_most_are_there(len(shown.intersection(found)), len(shown), old, new)
         if has_items and (stamps or store_tree.is_address(spelling)):
             _check_alike(found, stored, stamps, new)
         outcome = writer.relocate(lambda text: moving.get(text) or locations.relocated(text, spelling, target))

@@ -264,7 +264,7 @@ def _written(format: str, out: Path) -> list[Path]:
 @contextlib.contextmanager
 def _files_into(folder: Path) -> Iterator[Path]:
     """A folder to fill, whose files go into ``folder`` when the block ends, and nowhere when it fails."""
-    with scratch_folder(folder if folder.is_dir() else folder.parent, folder.name) as scratch:
+    with scratch_folder(folder if folder.is_dir() else folder.parent, "model") as scratch:
         yield scratch
         disk.make_folder(folder)
         for file in scratch.iterdir():

@@ -48,7 +48,7 @@ from unifex.ui.server.picture_addresses import COMPRESSED
 from unifex.ui.tabs.evaluate_tab import EvaluateTab
 from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.tabs.map_tab import MapTab
-from unifex.ui.tabs.search_tab import SearchTab
+from unifex.ui.tabs.search_tab import ASKED, SearchTab
 from unifex.ui.tabs.train_tab import TrainTab
 from unifex.ui.view import View
 
@@ -131,7 +131,7 @@ class _Tabs:
             news, busy = self.context.news, not self.context.ready.is_set()  # in this order: what changes is told again
             missed = self.opener.miss(chosen[self.gallery.dropdowns.index(self.search.gallery)])
             return {
-                self.switched: self.context.jobs.last_done(self.context.owner, "use"),
+                self.switched: self.context.jobs.last_ended(self.context.owner, "use"),
                 header: html.header(self.context.embedder.name, self.context.state, busy, news),
                 **self.gallery.offer(*chosen),
                 **self.gallery.show_facts(chosen[0], view),
@@ -250,6 +250,7 @@ class _Tabs:
         searched, again = self.search.gallery, signal(f"again_{page.id}")
         mirror([page.select, again.input], searched, gallery)
         mirror(gallery.input, gallery, searched)
+        listen(gallery.input, None, None, [self.search.unasked], js=ASKED)
         return [page.select, again.input, gallery.input]
 
 

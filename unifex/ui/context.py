@@ -273,7 +273,7 @@ class AppContext:
     @property
     def news(self) -> str:
         """Another one whenever what every page shows may have changed for who asks."""
-        told = (self.state, self.ready.is_set(), self.following.news, self.jobs.last_done(self.owner, "use"))
+        told = (self.state, self.ready.is_set(), self.following.news, self.jobs.last_ended(self.owner, "use"))
         return str(hash((*told, *self.library.names())))
 
     def first_gallery(self) -> str:

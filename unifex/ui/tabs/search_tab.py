@@ -45,6 +45,7 @@ from unifex.ui.rendering.html import hint, message
 from unifex.ui.view import View
 
 # What takes an item's place: an event that was put off comes again with those before it (:mod:`unifex.ui.listening`).
+ASKED = "() => ['']"  # of `unasked`
 _GIVEN = "(image, more) => (image || more?.length ? [''] : [])"
 _OF_GALLERY = "(told, gallery) => (told && JSON.parse(told)[0] !== gallery ? [''] : [])"
 SAMPLES, DRAWN = 18, 50_000  # samples of many labels are chosen among so many items
@@ -161,7 +162,7 @@ class SearchTab:
     @property
     def narrowed(self) -> list[Part]:
         """What :meth:`narrow` and :meth:`widen` update."""
-        return [self.within, self.everywhere, self.wish]
+        return [self.within, self.everywhere, self.unasked, self.wish]
 
     @property
     def _notes(self) -> list[Part]:
@@ -221,9 +222,9 @@ class SearchTab:
         listen(self.picked.input, None, [self.picked, self.gallery], taken, js="unifex.takesPlace")
         listen([self.image.upload, self.more.upload], None, [self.image, self.more], [self.picked], js=_GIVEN)
         listen(self.gallery.change, None, [self.picked, self.gallery], [self.picked], js=_OF_GALLERY)
-        asked = [self.go.click, self.text.submit, self.image.upload, self.more.upload]
-        asked += [self.picked.input, self.regions.input, self.gallery.input]
-        listen(asked, None, None, [self.unasked], js="() => ['']")
+        given = [self.image.upload, self.image.clear, self.more.upload, self.more.delete, self.more.clear]
+        asked = [self.go.click, self.text.submit, *given, self.picked.input, self.regions.input, self.gallery.input]
+        listen(asked, None, None, [self.unasked], js=ASKED)
 
     # --- handlers: what is asked ---------------------------------------------------------------------------------
 
@@ -278,7 +279,8 @@ class SearchTab:
         with contextlib.suppress(*ERRORS):
             if ids := within.of(gallery):
                 left = Selection(within.gallery, tuple(r.id for r in self.context.gallery(gallery).records(ids)))
-        return {self.within: left, **self.offer_everywhere(left, gallery), self.wish: Wish.new()}
+        offered = self.offer_everywhere(left, gallery)
+        return {self.within: left, **offered, self.unasked: "", self.wish: Wish.new()}
 
     def choose_gallery(self, gallery: str | None, view: str) -> Updates:
         """(gallery, filters) -> the filters that it knows, words if it knows some, and that it is to be searched.
@@ -328,7 +330,7 @@ class SearchTab:
         if not self.context.library.named(form.gallery):
             if self.context.ready.is_set():  # of which there is news
                 text = say("There is no gallery '{gallery}' any more", gallery=form.gallery)
-                return {self.status: message(text), self.found: LastResult(form.gallery, form.query)}
+                return {self.status: message(text)}
             text = say("{state}. It can be searched in a moment.", state=self.context.state)
             return {self.status: message(say("The gallery is being made"), text)}
         try:
