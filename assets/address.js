@@ -94,7 +94,7 @@ export default ({ props, watch }) => {
     if (same || (!here() && !acted)) return;  // who has just come sees a bare address
     const step = acted && !isNew && (steps(address) !== steps(here()) || told.files.join() !== (history.state?.files ?? []).join());
     history[step ? 'pushState' : 'replaceState']({ files: told.files }, '', `${location.pathname}${location.search}#${address}`);
-    acted = isNew = false;
+    acted = false;
     if (step) past(true);
   };
   watch('value', () => {
@@ -105,6 +105,7 @@ export default ({ props, watch }) => {
     const opened = following && arrive();
     if (!opened && news.opened !== null && galleryOf(news.text) !== galleryOf(before?.text)) unifex[`again_${tabNow()}`]?.(again += 1);
     if (!opened) write();
+    isNew = false;
     document.querySelector('#hits')?.classList.add('answered');  // until then tiles stand for what is to come
     window.dispatchEvent(new Event('unifex-address'));
   });
