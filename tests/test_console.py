@@ -228,7 +228,8 @@ def test_streams_that_a_shell_closed_are_done_without(folder, tmp_path, closed):
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has it ignored, and so it stays then
 from unifex.__main__ import commands
 from unifex.exports.targets import Folder
 Folder.add = lambda *_: (print("begun", flush=True), time.sleep(60))

@@ -11,9 +11,10 @@ from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
 from unifex.core.vectors import l2_normalize
 from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.naming import ids_named
 from unifex.retrieval.feedback import WEIGHTS, MarkedQuery
 from unifex.retrieval.filters import Filters
-from unifex.retrieval.query import MAX_MARKS, Query, items_named
+from unifex.retrieval.query import MAX_MARKS, Query
 from unifex.retrieval.search import search
 from unifex.vector_index import index_types
 from unifex.vector_index.flat_index import FlatIndex
@@ -179,7 +180,7 @@ def test_less_alone_is_no_query(gallery, ids):
 
 def test_items_by_name(gallery, ids):
     record = gallery.records(ids[:1])[0]
-    assert items_named(gallery, [record.path, record.uri, str(record.id)]) == (record.id,) * 3
+    assert ids_named(gallery.database, [record.path, record.uri, str(record.id)], or_by_id=True) == [record.id] * 3
     for name in ("nothing.png", "999999", "9" * 40, "²"):
         with pytest.raises(GalleryError, match="no item"):
-            items_named(gallery, [name])
+            ids_named(gallery.database, [name], or_by_id=True)

@@ -98,7 +98,7 @@ def test_what_is_listed_against_a_loop(gallery):
             for _ in range(2):  # the second time it is known
                 listed = listings.ids(gallery, view.filters, order)
                 assert listed.tolist() == [record.id for record in sorted(left, key=key)]
-    with pytest.raises(UnifexError, match="no order 'size'; there are: label, path or newest"):
+    with pytest.raises(UnifexError, match="no order 'size'; there are: label, path, newest, \\+COLUMN or -COLUMN"):
         listings.ids(gallery, Filters(), "size")
 
 

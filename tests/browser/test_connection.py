@@ -295,6 +295,8 @@ def test_a_page_goes_on_when_its_server_is_started_anew_and_keeps_words_that_are
 @pytest.mark.slow
 def test_whoever_comes_back_after_a_while_is_answered_however_many_pages_are_open(server, page, profiles):
     pages = [page, profiles.open(server.url), profiles.open(server.url)]
+    for each in pages[1:]:
+        watch_calls(each)
     for each in pages:
         searched(each, server.url)
     page.wait_for_timeout(25_000)  # their streams of answers have waited, and ended
