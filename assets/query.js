@@ -181,8 +181,8 @@ export default async ({ element, props, watch, server }) => {
   takeIn({ column, upload, remark });
   let sent = false;
   const sends = ({ key, isComposing, shiftKey, repeat }) => key === 'Enter' && !isComposing && !shiftKey && !repeat;
-  const asks = (event) => event.target.closest(event.type === 'click' ? '#search-button' : '#search-words') && (event.type === 'click' || sends(event));
-  for (const kind of ['click', 'keydown']) {  // what cannot be answered is not asked: Gradio would say so, and load the page anew
+  const ASKS = { click: ({ target }) => target.closest('#search-button'), keydown: (event) => sends(event) && event.target.closest('#search-words') };
+  for (const [kind, asks] of Object.entries(ASKS)) {  // what cannot be answered is not asked: Gradio would say so, and load the page anew
     document.addEventListener(kind, async (event) => {
       if (sent || !asks(event) || isConnected()) return;
       event.preventDefault();

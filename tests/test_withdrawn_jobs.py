@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
 
 import gradio as gr
@@ -119,6 +120,19 @@ def test_others_go_on_while_something_is_taken_back(blocker):
     jobs.cancel("ann", waiting.id)  # pressed twice
     go_on.set()
     cancelling.join(SECONDS)
+    assert waiting.withdrawn
+    assert waiting.finished.is_set()
+
+
+def test_what_cannot_be_taken_back_ends_all_the_same(blocker):
+    def take_back():
+        raise sqlite3.OperationalError("database is locked")
+
+    jobs = Jobs()
+    jobs.start("ann", "map", "other", blocker.work())
+    waiting = jobs.start("ann", "map", "g", iter(()), take_back=take_back)
+    with pytest.raises(sqlite3.OperationalError):
+        jobs.cancel("ann", waiting.id)
     assert waiting.withdrawn
     assert waiting.finished.is_set()
 

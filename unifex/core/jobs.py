@@ -200,10 +200,12 @@ class Jobs:
             if withdrawn or job.state == State.RUNNING:
                 job.state = State.STOPPING
         if withdrawn:
-            with contextlib.suppress(UnifexError, OSError):  # it ends all the same
-                job.take_back()  # which may wait for a disk: all others go on meanwhile
-            with self._lock:
-                self._end(job, State.CANCELLED)
+            try:
+                with contextlib.suppress(UnifexError, OSError):
+                    job.take_back()  # which may wait for a disk: all others go on meanwhile
+            finally:  # it ends all the same
+                with self._lock:
+                    self._end(job, State.CANCELLED)
         return job
 
     def _stop(self, job: Job) -> None:

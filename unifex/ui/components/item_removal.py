@@ -88,6 +88,5 @@ class ItemRemoval:
 def _found(gallery: Gallery, lines: str) -> tuple[list[int], list[str]]:
     """The items of these paths, and what is the path of none. Raises ``GalleryError`` where one is of several."""
     found = gallery.find(lines_of(lines), dropped=True)
-    return ids_named(gallery.database, [path for path, ids in found.items() if ids], dropped=True), [
-        path for path, ids in found.items() if not ids
-    ]
+    there = [path for path, ids in found.items() if ids]
+    return ids_named(gallery.database, there, dropped=True), [path for path, ids in found.items() if not ids]

@@ -44,8 +44,8 @@ from unifex.ui.rendering.grid import hits_grid, samples_grid
 from unifex.ui.rendering.html import hint, message
 from unifex.ui.view import View
 
-# What takes an item's place: an event that was put off comes again with those before it (:mod:`unifex.ui.listening`).
 ASKED = "() => ['']"  # of `unasked`
+# What takes an item's place: an event that was put off comes again with those before it (:mod:`unifex.ui.listening`).
 _GIVEN = "(image, more) => (image || more?.length ? [''] : [])"
 _OF_GALLERY = "(told, gallery) => (told && JSON.parse(told)[0] !== gallery ? [''] : [])"
 SAMPLES, DRAWN = 18, 50_000  # samples of many labels are chosen among so many items
@@ -190,14 +190,8 @@ class SearchTab:
             *self._notes,
         ]  # fmt: skip
         self._replace_the_query()
-        listen(
-            values,
-            self.show,
-            [self.unasked, *self._form],
-            answer,
-            show_progress="minimal",
-            show_progress_on=[self.status],
-        )
+        asking = [self.unasked, *self._form]
+        listen(values, self.show, asking, answer, show_progress="minimal", show_progress_on=[self.status])
         listen(self.go.click, lambda: {self.pressed: True, self.wish: Wish.new()}, None, [self.pressed, self.wish])
         fields = self._begun(shown=True)  # the page empties them itself: an answer would take what was typed since
         listen(self.clear.click, None, None, list(fields), js=f"() => {json.dumps(list(fields.values()))}")
@@ -329,8 +323,7 @@ class SearchTab:
             return {self.status: message(say("No gallery yet"), text)}
         if not self.context.library.named(form.gallery):
             if self.context.ready.is_set():  # of which there is news
-                text = say("There is no gallery '{gallery}' any more", gallery=form.gallery)
-                return {self.status: message(text)}
+                return {self.status: message(say("There is no gallery '{gallery}' any more", gallery=form.gallery))}
             text = say("{state}. It can be searched in a moment.", state=self.context.state)
             return {self.status: message(say("The gallery is being made"), text)}
         try:
