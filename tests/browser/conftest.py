@@ -24,6 +24,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     return report
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On CI a browser's test has a second try (`.ci/run` says how many may need one): a page, its server and the test
+    go on side by side, and what a busy machine does to their order is seldom what the change is about."""
+    if os.environ.get("CI"):
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Closed when a process goes on to other tests: beside Playwright's event loop none of theirs would run."""

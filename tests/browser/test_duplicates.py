@@ -46,7 +46,7 @@ def opened(page: Page, find: bool = True) -> Page:
 
 
 def test_one_of_each_is_kept_and_all_can_be_undone(server, open_page):
-    page = opened(open_page(server.url))
+    page = opened(open_page(server.url, pictures_go=True))
     heads, told = page.locator("#duplicate-groups .group-head"), page.locator("#duplicates-notice")
     summary = page.locator("#duplicates-summary")
     expect(summary).to_contain_text("3 groups with 4 copies")
@@ -84,7 +84,7 @@ def test_one_of_each_is_kept_and_all_can_be_undone(server, open_page):
 
 
 def test_by_keyboard_and_on_a_phone(server, open_page):
-    page = open_page(server.url)
+    page = open_page(server.url, pictures_go=True)
     page.locator("#hits .grid[data-kind=samples] .card").first.click()
     expect(first_hit(page)).to_be_visible()
     page.get_by_text("Hits, copies, similarity").click()
@@ -109,7 +109,7 @@ def test_by_keyboard_and_on_a_phone(server, open_page):
     expect(page.locator("#duplicate-groups .group-head button:focus")).to_have_count(1)  # the next in its place
     page.locator("#duplicates-undo").click()
     expect(page.locator("#duplicate-groups .group-head")).to_have_count(3)
-    phone = opened(open_page(server.url, **PHONE), find=False)  # what was found is there
+    phone = opened(open_page(server.url, pictures_go=True, **PHONE), find=False)  # what was found is there
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
     phone.locator("#duplicate-groups .card .prefer").first.tap()
     settle(phone)  # the groups are drawn anew

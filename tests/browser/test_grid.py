@@ -95,7 +95,7 @@ def answer(page: Page, press: str, text: str = "") -> None:
 
 
 def test_chosen_pictures_are_labelled_tagged_left_out_searched_with_and_taken_home(server, open_page):
-    page = opened(open_page(server.url))
+    page = opened(open_page(server.url, pictures_go=True))
     names = [cards(page).nth(at).get_attribute("title") for at in range(4)]
     cards(page).nth(0).click(modifiers=["Control"])
     cards(page).nth(2).click(modifiers=["Shift"])

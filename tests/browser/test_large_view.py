@@ -284,7 +284,7 @@ def leave_out_slowly(page: Page, held: list[Route]) -> None:
 
 
 def test_what_is_left_out_while_one_goes_on_is_gone_and_can_be_taken_back(server, open_page):
-    page, held = open_page(server.url), []
+    page, held = open_page(server.url, pictures_go=True), []
     cards = pictures(page)
     paths = [cards.nth(at).get_attribute("title") for at in range(4)]
     cards.nth(1).click()
@@ -307,7 +307,7 @@ def test_what_is_left_out_while_one_goes_on_is_gone_and_can_be_taken_back(server
 
 
 def test_what_is_left_out_while_one_goes_on_comes_back_where_it_was(server, open_page):
-    page, held = open_page(server.url), []
+    page, held = open_page(server.url, pictures_go=True), []
     cards = pictures(page)
     second = cards.nth(1).get_attribute("title")
     cards.nth(1).click()
@@ -324,7 +324,7 @@ def test_what_is_left_out_while_one_goes_on_comes_back_where_it_was(server, open
 
 def test_what_is_pressed_before_its_script_is_there_is_of_the_item_that_was_open(server, open_page):
     held: list[Route] = []
-    page = open_page(server.url, held=("**/correcting.js", held))
+    page = open_page(server.url, pictures_go=True, held=("**/correcting.js", held))
     cards = pictures(page)
     paths = [cards.nth(at).get_attribute("title") for at in range(4)]
     cards.nth(1).click()

@@ -278,7 +278,7 @@ def test_a_change_is_told_to_who_comes_back_while_the_page_is_asking(changing, o
 
 
 def test_leaving_many_items_out_asks_first(server, open_page):
-    page = open_page(server.url)
+    page = open_page(server.url, pictures_go=True)
     make_map(page)
     count = lasso(page)
     page.locator("#map-drop-ask").click()

@@ -32,7 +32,7 @@ def press(page: Page, elem_id: str) -> None:
 def test_what_is_read_looked_at_again_moved_and_forgotten(server, open_page, tmp_path):
     folder = write_folder(tmp_path / "pictures")
     film(folder / "clips/dog.mp4", [(0, 0), (1, 1), (2, 2), (3, 3)], 4)
-    page = open_page(server.url)
+    page = open_page(server.url, pictures_go=True)
     go_to(page, "Gallery")
     page.locator("#source-path textarea, #source-path input").fill(str(folder))
     page.locator("#gallery-name textarea, #gallery-name input").fill("sourced")
@@ -84,7 +84,7 @@ def test_what_is_read_looked_at_again_moved_and_forgotten(server, open_page, tmp
 def test_a_gallery_follows_its_folder(server, open_page, tmp_path, embedder):
     folder = write_folder(tmp_path / "pictures")
     run_index(Gallery.create(server.indexes / "followed", embedder), folder)
-    page = open_page(server.url)
+    page = open_page(server.url, pictures_go=True)
     go_to(page, "Gallery")
     choose(page, "#manage-gallery", "followed")
     switch, said = page.locator("#follow-switch input"), page.locator("#follow-said")
