@@ -30,6 +30,7 @@ _OF_FILES = frozenset(
     ".csv .tsv .html .json .jsonl .npz .npy .parquet .tar .zip .pt .pth .ckpt .safetensors .onnx .gz .pdf".split()
 )
 _LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:([/\\]|\Z)|(^|[/\\])\.\.([/\\]|\Z)")
+HALF = ".half-by-unifex"  # says what a folder is called that is half made or half deleted, wherever a copy of it lies
 LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that was killed
 
 
@@ -169,6 +170,20 @@ def _sweep(place: Path) -> None:
                 with FileLock(left / _MARK, timeout=0):
                     pass
                 _drop_unlocked(left)
+
+
+def mark_half(folder: Path, name: str) -> None:
+    """Whoever finds the folder under this name has found what a killed process left; under another name it is not."""
+    with contextlib.suppress(OSError):  # else it stays, should this be killed
+        (folder / HALF).write_text(name, "utf-8")
+
+
+def is_half(folder: Path) -> bool:
+    """Whether a folder is what :func:`mark_half` said that it would be."""
+    try:
+        return (folder / HALF).read_text("utf-8") == folder.name
+    except (OSError, ValueError):
+        return False
 
 
 def _drop_unlocked(ours: Path) -> None:
