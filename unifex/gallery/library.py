@@ -82,6 +82,7 @@ class Library:
         self.refusal = refusal
         self._open: dict[str, Gallery] = {}
         self._lock = threading.Lock()
+        self.awaiting: set[str] = set()  # galleries that this process has made for what has not come yet
 
     def __repr__(self) -> str:
         return f"Library({str(self.folder)!r}, galleries {self.names()})"
@@ -205,6 +206,8 @@ class Library:
         when that fails and has left nothing in it."""
         known = self.place(name).name in self.names()
         gallery = self.get_or_create(name, embedder)
+        if not known:
+            self.awaiting.add(gallery.name)
         try:
             yield gallery
         except Exception:
@@ -215,7 +218,7 @@ class Library:
 
     def drop_empty(self, name: str) -> None:
         """Delete a gallery that was made for something that did not come, unless there is anything in it."""
-        if not self.get(name).database.has_items():
+        if name in self.awaiting and not self.get(name).database.has_items():
             self.delete(name)
 
     def use(self, name: str, embedder: Embedder) -> Work[Gallery]:
