@@ -296,10 +296,10 @@ def _images_in_words(form: Form) -> str:
     return "" if not shown else say("an image") if shown == 1 else plural(shown, "image", "images")
 
 
-def address_told(form: Form, opened: str | None = None) -> str:
+def address_told(form: Form, opened: str | None = None, put_off: str = "") -> str:
     """What the page is told of a search: its address, its uploads, for this browser alone, and :func:`missing`.
 
-    ``opened``: the address that it was just read from.
+    ``opened``: the address that it was just read from; ``put_off``: words that stand there and are not searched yet.
     """
     said: dict[str, Any] = {
         "text": written(form),
@@ -307,6 +307,7 @@ def address_told(form: Form, opened: str | None = None) -> str:
         "missing": missing(form),
         "said": in_words(form),
         "opened": opened,
+        "put_off": put_off,
     }
     return json.dumps(said, ensure_ascii=False)
 
