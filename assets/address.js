@@ -1,5 +1,5 @@
 // The page's address: what is on screen, after #. Python writes what of a search stands in it (`props.value`: { text,
-// files, missing, said, opened: the address that was asked for, if any }) and reads it (`unifex.visit`); the tab, the
+// files, missing, said, put_off, opened: the address that was asked for, if any }) and reads it (`unifex.visit`); the tab, the
 // browser's history and links are this script's.
 // Runs inside a gr.HTML (`props`: also `minor`, names of what is no step back, and `most`, characters; `watch`).
 

@@ -3,6 +3,7 @@
 // between: { FACET: [LEAST, MOST] }, order, grouped }, of numbers or dates. What there is to choose is asked for when the
 // panel opens.
 
+import { answers, isConnected } from './answering.js';
 import facetNode, { titleOf } from './facet.js';
 import { renew } from './refocus.js';
 import { say } from './say.js';
@@ -44,7 +45,8 @@ export default ({ element, props, watch, trigger }) => {
     draw();
     props.value = JSON.stringify(view);
   };
-  const tell = (changes) => {
+  const tell = async (changes) => {  // what cannot be answered is not asked: Gradio would say so, and load the page anew
+    if (!isConnected() && !await answers()) return draw();  // as it was
     change(changes);
     trigger('input');
     if (isOpen()) askSoon();

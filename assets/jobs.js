@@ -128,14 +128,16 @@ export default ({ element, server, trigger }) => {
   // page, who goes on where they were; words that are not sent yet wait for that. What comes of presses here is known.
   const shownGallery = () => document.querySelector('#search-gallery input')?.value ?? '';
   const asksForWords = () => new URLSearchParams(location.hash.slice(1)).get('words') ?? '';
-  const isTyping = () => (document.querySelector('#search-words :is(textarea, input)')?.value ?? '').trim() !== asksForWords().trim();
+  const words = () => (document.querySelector('#search-words :is(textarea, input)')?.value ?? '').trim();
+  const isTyping = () => words() !== asksForWords().trim();
+  const isPutOff = () => words() === unifex.told?.put_off;  // until somebody asks this gallery, too
   let known = {}, away = false, returned = false, pressed = 0;
   const compare = ({ jobs, written, gallery }, back) => {  // back: it was asked since somebody came back
     const own = pressed !== unifex.pressed || jobs.some(active) || known.gallery !== gallery;
     pressed = unifex.pressed;
     if (away) return;
     if (own && !returned) known = { gallery, written };
-    if (!back || isTyping()) return;
+    if (!back || (isTyping() && !isPutOff())) return;
     returned = false;
     if (known.gallery !== gallery || known.written !== written) {  // or it was not looked at before they went
       unifex.scrolled = unifex.pressed;

@@ -186,6 +186,26 @@ def test_what_images_were_read_from_stays(unifex, folder, tmp_path):
     assert (folder / ITEM).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("below", ["", "shapes"])
+def test_what_tells_the_labels_of_images_beside_it_stays(unifex, folder, tmp_path, below):
+    assert unifex("index", str(folder), "--gallery", "drawn")[0] == 0
+    for name in ("metadata.csv", "manifest.csv", "notes.csv"):
+        out = folder / below / name
+        out.write_text("file_name,label\n")
+        for command in (
+            ["curate", str(folder), "--min-images", "1"],
+            ["correct", "drawn"],
+            ["export-gallery", "drawn", "--to", "csv", "--replace"],
+        ):
+            code, _, told = unifex(*command, "--out", str(out))
+            if name == "notes.csv":  # which nobody reads
+                assert code == 0, command
+            else:
+                assert (code > 0, out.read_text()) == (True, "file_name,label\n"), command
+                assert "may tell their labels, and stays" in told
+        out.unlink()
+
+
 def test_what_was_written_before_is_written_anew(unifex, tmp_path):
     for _ in range(2):
         assert unifex("correct", "drawn", "--out", str(tmp_path / "said"))[0] == 0

@@ -26,7 +26,7 @@ from unifex.gallery.corrections import relabel
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
 from unifex.gallery.kept_embeddings import KeptEmbeddings
-from unifex.maps.projection import kept_map
+from unifex.maps.projection import kept_map, project
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
 from unifex.training.augment import augmented_features
@@ -285,14 +285,17 @@ def test_where_nothing_can_be_written_it_is_made_in_memory(three, embedder, tmp_
 
 
 def test_a_full_disk_is_told_once(gallery, folder, caplog, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     for name in ("write", "grow"):
         monkeypatch.setattr(KeptEmbeddings, name, full)
     with gallery.write() as writer:
         writer.remove([gallery.item_at("shapes/disc/0.png").id])
-    Gallery.open(gallery.folder).derived.refresh()
+    opened = Gallery.open(gallery.folder)
+    opened.derived.refresh()
+    monkeypatch.setattr(derived, "write_arrays", full)
+    finish(project(opened))
     assert [record.getMessage() for record in caplog.records] == [
         "gallery 'drawn': what is derived from it is not kept: the disk is full; make room and do it again"
     ]

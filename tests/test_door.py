@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -163,8 +164,9 @@ def test_sockets_of_the_web_are_not_opened(server):
         assert not line.recv(1000).startswith(b"HTTP/1.1 101")
 
 
-def test_who_leaves_in_the_midst_of_an_upload_is_no_fault(tmp_path, indexes):
-    log = tmp_path / "log"
+def test_who_leaves_in_the_midst_of_an_upload_is_no_fault_and_leaves_nothing(tmp_path, indexes):
+    log, sent = tmp_path / "log", indexes.parent / "gradio"
+    before = {path for path in sent.rglob("*") if path.is_file()}
     with serve(indexes, log=log) as server:  # no exception may be in its log
         here = urlsplit(server.url)
         head = (
@@ -172,11 +174,17 @@ def test_who_leaves_in_the_midst_of_an_upload_is_no_fault(tmp_path, indexes):
             "Content-Type: multipart/form-data; boundary=part\r\n\r\n--part\r\n"
             'Content-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
         )
-        for part in (head, head[:-2], head + "x" * 1000):
+        whole = "x\r\n--part\r\n" + head.partition("--part\r\n")[2]
+        for part in (head, head[:-2], head + "x" * 1000, head + "x" * 70000, head + whole, head + "x\r\n--pa"):
             with socket.create_connection((here.hostname, here.port)) as gone:
                 gone.sendall(part.encode())
         assert httpx.get(server.url).status_code == 200
         Client(server.url, verbose=False).predict(api_name="/galleries")  # and goes on
+        for _ in range(100):
+            if (left := {path for path in sent.rglob("*") if path.is_file()}) == before:
+                break
+            time.sleep(0.1)
+        assert left == before
 
 
 def guesses(server: Server, count: int, headers: dict) -> list[int]:

@@ -3,9 +3,12 @@
 import html
 from dataclasses import replace
 
+import gradio as gr
 import numpy as np
 
+from tests.support.galleries import make_model
 from tests.support.splits import make_columns, make_split, measured
+from unifex.cli.settings import Settings
 from unifex.core.progress import finish
 from unifex.core.vectors import l2_normalize
 from unifex.data.item import Labels
@@ -14,7 +17,11 @@ from unifex.evaluation.evaluate import evaluate
 from unifex.evaluation.failures import worst_queries
 from unifex.evaluation.parts import Part, missed
 from unifex.gallery.gallery import Record
+from unifex.gallery.library import Library
+from unifex.ui.components.item_view import ItemView
+from unifex.ui.context import AppContext
 from unifex.ui.rendering import evaluation_report, failure_lists
+from unifex.ui.tabs.evaluate_tab import EvaluateTab
 
 LONG = "<b>" + "long " * 1000
 
@@ -70,3 +77,24 @@ def test_a_cell_of_the_table_of_first_hits_opens_its_queries():
     assert missed(split, alone, columns.ids, embeddings, 2) == [2]
     assert missed(split, alone, columns.ids[:3], embeddings[:3], 2) == []  # the query went since
     assert missed(split, alone, columns.ids[[0, 1, 3]], embeddings[[0, 1, 3]], 2) == []
+
+
+def test_figures_of_a_model_that_another_program_has_switched_say_so(gallery):
+    library, name = Library(gallery.folder.parent), gallery.name
+    context = AppContext(Settings(library=library.folder), library, gallery.embedder)
+    context.ready.set()
+    item_view = ItemView(context)
+    with gr.Blocks():
+        item_view.build()
+        tab = EvaluateTab(context, item_view)
+        tab.build()
+    tab.begin(name, "auto", 0, False, 0, False, [])
+    (job,) = context.jobs.of(context.owner)
+    assert job.finished.wait(60)
+    shown = tab.show_job(name, "")
+    assert shown[tab.stale] == ""
+    other = Library(library.folder)
+    finish(other.use(name, make_model(gallery.embedder, "another")))
+    assert "searched with &#39;another&#39; since" in tab.show_corrections(name, job.id, shown[tab.before])[tab.stale]
+    finish(other.use(name, gallery.embedder))
+    assert tab.show_corrections(name, job.id, shown[tab.before])[tab.stale] == ""

@@ -76,6 +76,41 @@ with folder_in_place_of(Path(sys.argv[1])) as folder:
     assert (tmp_path / "made/file").read_text() == "new"
 
 
+def test_an_export_that_was_killed_between_both_names_is_there_again(tmp_path, gallery):
+    """Also where the next one is made beside it, and not over one that has been put there since."""
+    killed = """
+import os, sys
+from pathlib import Path
+from unifex.core.files import folder_in_place_of
+rename = Path.rename
+def renamed(path, target):
+    if path.parent.joinpath(".made-by-unifex").exists():
+        os.kill(os.getpid(), 9)
+    return rename(path, target)
+Path.rename = renamed
+with folder_in_place_of(Path(sys.argv[1])) as folder:
+    (folder / "file").write_text("new")
+"""
+    library = ("--library", str(gallery.folder.parent))
+
+    def export(name: str) -> int:
+        return main(["export-gallery", "drawn", "--to", "files", "--out", str(tmp_path / name), *library])
+
+    assert export("made") == 0
+    whole = sorted(path.name for path in (tmp_path / "made").iterdir())
+    for beside in ("made", "other"):
+        subprocess.run([sys.executable, "-c", killed, tmp_path / "made"], check=False)
+        assert not (tmp_path / "made").exists()
+        assert export(beside) == (beside == "made")  # it is there already
+        assert sorted(path.name for path in (tmp_path / "made").iterdir()) == whole
+    subprocess.run([sys.executable, "-c", killed, tmp_path / "made"], check=False)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/mine").touch()
+    assert export("third") == 0
+    assert (tmp_path / "made/mine").exists()
+    assert len([*tmp_path.glob(f".unifex-*/made/{whole[-1]}")]) == 1
+
+
 def test_what_cannot_take_the_place_of_another_leaves_that(tmp_path, monkeypatch):
     (tmp_path / "made").mkdir()
     (tmp_path / ".replaced-made").mkdir()

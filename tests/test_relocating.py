@@ -137,7 +137,7 @@ def test_parts_of_a_file_and_what_is_in_an_archive_go_with_it(tmp_path):
     assert moved("C:\\a\\in", "C:\\a", "/b") == "/b\\in"
 
 
-def test_a_place_where_most_is_missing_is_not_the_new_one(gallery, folder, tmp_path):
+def test_a_place_where_most_is_missing_is_not_the_new_one(gallery, folder, tmp_path, capsys):
     few = tmp_path / "few/shapes/disc/0.png"
     few.parent.mkdir(parents=True)
     shutil.copy(folder / "shapes/disc/0.png", few)
@@ -147,7 +147,11 @@ def test_a_place_where_most_is_missing_is_not_the_new_one(gallery, folder, tmp_p
     assert items(gallery) == before
     shutil.copytree(folder, tmp_path / "few", dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "few/signs/cross")
-    assert relocate(gallery, str(folder), str(tmp_path / "few")).items == 24
+    arguments = ["relocate", str(folder), str(tmp_path / "few"), "--gallery", "drawn"]
+    assert main([*arguments, "--library", str(gallery.folder.parent)]) == 0
+    told = capsys.readouterr().out
+    assert "24 items of" in told
+    assert "6 of them cannot be found there: copy them there, too" in told
 
 
 def test_what_was_left_out_need_not_be_at_the_new_place(gallery, folder, tmp_path):
@@ -159,5 +163,5 @@ def test_what_was_left_out_need_not_be_at_the_new_place(gallery, folder, tmp_pat
     moved = tmp_path / "moved"
     folder.rename(moved)
     assert 0 < len(gallery) < len(gone)
-    relocate(gallery, str(folder), str(moved))
+    assert relocate(gallery, str(folder), str(moved)).missing == 0
     assert all(Path(record.uri).is_file() for record in gallery.records(gallery.snapshot().columns.ids.tolist()))

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -266,19 +267,34 @@ def test_who_is_stopped_leaves_it_as_whoever_ends(gallery, stopped):
     assert gallery.database.checksum()
 
 
-def test_what_was_half_deleted_or_half_made_is_swept_unless_somebody_is_at_it(gallery):
-    library = Library(gallery.folder.parent)
-    left, held = library.folder / ".deleted-old", library.folder / ".picking-new"
-    for folder in (left, held):
-        shutil.copytree(gallery.folder, folder)
+def test_what_was_half_deleted_or_half_made_is_swept_unless_somebody_is_at_it(gallery, monkeypatch):
+    """A copy of it, or of a gallery, that a person keeps under such a name is none."""
+    library, chosen = Library(gallery.folder.parent), [gallery.item_at(DISC).id]
+    making = picking.pick(gallery, chosen, "new", library)
+    next(making)
+    half = shutil.copytree(library.folder / ".picking-new", library.folder.parent / "half")
+    making.close()
+    held = half.rename(library.folder / ".picking-new")
+    finish(picking.pick(gallery, chosen, "old", library))
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            library.delete("old")
+    (left,) = library.folder.glob(".deleted-*")
+    copies = [library.folder / name for name in (".deleted-mine", f".deleted-{'0' * 32}", ".picking-mine")]
+    for copy, of in zip(copies, (gallery.folder, left, held)):
+        shutil.copytree(of, copy)
+    for folder in (left, held, *copies):
         os.utime(folder, (0, 0))
     with lock_in_folder(held / ".lock"):
-        finish(picking.pick(gallery, [gallery.item_at(DISC).id], "other", library))
+        finish(picking.pick(gallery, chosen, "other", library))
         with pytest.raises(GalleryError, match="is being made already"):
-            finish(picking.pick(gallery, [gallery.item_at(DISC).id], "new", library))
+            finish(picking.pick(gallery, chosen, "new", library))
         assert (left.exists(), held.exists()) == (False, True)
     library.delete("other")
-    assert sorted(name for name in os.listdir(library.folder) if name[0] == ".") == []
+    hidden = sorted(name for name in os.listdir(library.folder) if name[0] == ".")
+    assert hidden == sorted(copy.name for copy in copies)
+    assert len(Gallery.open(copies[0])) == 24
 
 
 # --- moved, packed ---------------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def test_the_page_opens_what_was_saved_elsewhere(gallery):
     where = tuple(map(Condition.parse, ("year>1900", "year>=1800", "year<=1950", "artist=Monet", "artist=Manet")))
     filters = Filters(("signs",), min_score=0.25, exclude=frozenset((third,)), false_accept_rate=0.09, where=where,
                       tags=("liked",))  # fmt: skip
-    query = Query(items=(first,), more=(second,), regions=(Region(0, 0, 0.5, 0.5),))
+    query = Query(items=(first,), more=(second,), regions=(Region(0, 0, 0.5, 0.5),), feedback="nearest")
     saved = SavedSearch.new(gallery, "one", query, filters=filters, k=500, fold="picture", grouped=True)
     form = read(written(form_of(saved, gallery.name))).form
     assert (form.query, form.k, form.fold, form.trust, form.shown.grouped) == (query, 100, "picture", 0.1, True)

@@ -41,13 +41,11 @@ def test_an_item_is_found_however_its_path_is_spelled(tmp_path, embedder, writte
     assert gallery.item_at(f"{APART}.png").id == gallery.item_at(f"{COMPOSED}.png").id == 1
 
 
-@pytest.mark.parametrize("left_by_an_earlier_version", [False, True])
-def test_of_a_gallery_that_is_a_link_the_link_is_deleted(tmp_path, embedder, left_by_an_earlier_version):
+def test_of_a_gallery_that_is_a_link_the_link_is_deleted(tmp_path, embedder):
     disk, library = tmp_path / "disk", Library(tmp_path / "library")
     Gallery.create(disk, embedder)
     library.folder.mkdir()
-    for name in ("linked", ".deleted-linked") if left_by_an_earlier_version else ("linked",):
-        (library.folder / name).symlink_to(disk)
+    (library.folder / "linked").symlink_to(disk)
     assert library.names() == ["linked"]
     assert library.delete("linked") == disk.resolve()
     assert Gallery.open(disk).name == "disk"

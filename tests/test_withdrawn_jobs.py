@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+import time
+from collections.abc import Callable
+from functools import partial
 
 import gradio as gr
 import pytest
@@ -13,6 +16,7 @@ from unifex.cli.settings import Settings
 from unifex.core.jobs import Jobs, State
 from unifex.core.progress import Step
 from unifex.data import uploads
+from unifex.data.item import SourceError
 from unifex.gallery.duplicates import ALIKE
 from unifex.gallery.gallery import GalleryError
 from unifex.gallery.indexing import index
@@ -59,6 +63,14 @@ def context(gallery):
     return context
 
 
+def until(done: Callable[[], bool]) -> None:
+    for _ in range(SECONDS * 10):
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it does not come")
+
+
 def cancel_last(context: AppContext) -> None:
     job = context.jobs.of(context.owner)[-1]
     assert job.state == State.WAITING
@@ -102,6 +114,65 @@ def test_what_another_program_began_since_is_not_taken_back(context, gallery, fo
     cancel_last(context)
     assert gallery.sources() == begun
     assert gallery.unfinished() == [begun[0].spec]
+
+
+def test_a_look_that_is_withdrawn_while_another_writes_is_taken_back_when_that_ends(context, gallery, blocker):
+    before = gallery.sources()
+    context.start("index", "another", blocker.work())
+    GallerySources(context).look_again(gallery.name, before[0].id, PRUNE, True)
+    with gallery.write():
+        cancel_last(context)
+        assert gallery.sources() != before
+    until(lambda: gallery.sources() == before)
+
+
+def test_what_is_asked_for_again_meanwhile_is_not_taken_back(context, gallery, blocker):
+    context.start("index", "another", blocker.work())
+    look_again = partial(GallerySources(context).look_again, gallery.name, gallery.sources()[0].id, PRUNE, True)
+    look_again()
+    with gallery.write():
+        cancel_last(context)
+        look_again()
+    until(lambda: not any(thread.name == "unifex-withdraw" for thread in threading.enumerate()))
+    assert gallery.unfinished()
+
+
+def test_a_gallery_that_was_made_for_what_failed_goes_with_it(context, folder, blocker):
+    jobs, before = IndexJobs(context), context.library.names()
+    both = [str(shutil.copytree(folder, folder.parent / name)) for name in ("more", "much more")]
+    context.start("index", "another", blocker.work())
+    started = [jobs.start(source, "new") for source in both]
+    for source in both:
+        shutil.rmtree(source)
+    kept = jobs.start(str(folder), "kept")
+    blocker.go.set()
+    for job in (*started, kept):
+        assert job.finished.wait(SECONDS)
+    assert [job.state for job in started] == [State.FAILED] * 2
+    assert context.library.names() == sorted([*before, "kept"])
+    gallery, late = context.library.get("kept"), Blocker()
+    with gallery.write() as writer:
+        writer.remove(gallery.snapshot().columns.ids.tolist())
+    context.start("index", "another", late.work())
+    GallerySources(context).look_again("kept", gallery.sources()[0].id, KEEP, False)
+    shutil.rmtree(folder)
+    late.go.set()
+    assert context.jobs.of(context.owner)[-1].finished.wait(SECONDS)
+    assert "kept" in context.library.names()  # it was somebody's
+
+
+def test_so_does_one_that_the_server_makes_at_its_start(gallery, folder, monkeypatch):
+    def fail(*_: object):
+        yield Step("reading")
+        raise SourceError("the disk went")
+
+    monkeypatch.setattr("unifex.ui.context.index", fail)
+    library, more = Library(gallery.folder.parent), shutil.copytree(folder, folder.parent / "more")
+    context = AppContext(Settings(library=library.folder, gallery=str(more)), library, gallery.embedder)
+    context.prepare()
+    assert context.ready.wait(SECONDS)
+    context.close()
+    assert (context.state, library.names()) == ("the disk went", [gallery.name])
 
 
 def test_others_go_on_while_something_is_taken_back(blocker):
@@ -161,6 +232,7 @@ def test_a_new_source_that_is_withdrawn_goes_with_the_gallery_that_was_made_for_
     context.jobs.cancel(context.owner, first.id)
     assert [source.spec for source in context.gallery("new").sources()] == more[1:]
     cancel_last(context)
+    assert "new" not in context.library.names()
     jobs.start(more[0], "newer")
     cancel_last(context)
     assert "newer" not in context.library.names()

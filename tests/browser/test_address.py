@@ -18,6 +18,7 @@ from tests.support.browsing import (
     drop,
     first_hit,
     go_to,
+    leave,
     reload,
     settle,
     wait_until,
@@ -279,6 +280,16 @@ def test_who_searches_a_gallery_that_another_tab_renames_is_told_and_searches_no
     expect(words).to_have_value("a sign")
     expect(page).to_have_url(f"{two.url}#gallery=all")
     expect(page.locator("#address-notice")).to_be_visible()
+    settle(page)
+    leave(page)
+    gallery = Gallery.open(two.indexes / "all")
+    gone = {int(card.get_attribute("data-item")) for card in samples(page).all()}
+    with gallery.write() as writer:  # another program
+        writer.remove(gone)
+    come_back(page)
+    expect(page.locator(f"#hits .card[data-item='{min(gone)}']")).to_have_count(0)
+    expect(words).to_have_value("a sign")
+    expect(page).to_have_url(f"{two.url}#gallery=all")
     words.press("Enter")
     expect(first_hit(page)).to_be_visible()
     expect(page).to_have_url(f"{two.url}#gallery=all&words=a+sign")

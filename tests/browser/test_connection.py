@@ -271,6 +271,30 @@ def test_what_could_not_be_done_with_chosen_hits_leaves_them_chosen(server, page
     expect(page).to_have_url(re.compile("words=striped"))
 
 
+def test_what_is_filtered_in_vain_is_as_it_was(server, page):
+    searched(page, server.url)
+    page.locator("#search-filters .toggle").click()
+    box = page.locator("#search-filters .facet[data-facet=label] input[type=checkbox]").first
+    expect(box).to_be_visible()
+    first_hit(page).click()
+    only, toast = page.locator("#detail").get_by_role("button", name="Only this label"), page.locator(".toast")
+    expect(only).to_be_visible()
+    page.evaluate("window.same = true")
+    disconnect(page)
+    only.click()
+    expect(toast).to_have_text("The server does not answer; try it again.")
+    page.evaluate("document.querySelector('.toast').remove()")
+    box.click()
+    expect(toast).to_have_text("The server does not answer; try it again.")
+    expect(box).not_to_be_checked()
+    expect(page.locator("#search-filters .chips li")).to_have_count(0)
+    reconnect(page)
+    box.check()
+    expect(page.locator("#search-filters .chips li").first).to_be_visible()
+    expect(page.get_by_text("Connection")).to_have_count(0)
+    assert page.evaluate("window.same")
+
+
 def test_a_page_goes_on_when_its_server_is_started_anew_and_keeps_words_that_are_typed(page, demo, tmp_path):
     indexes, port = shutil.copytree(demo, tmp_path / "indexes"), str(free_port())
     words = page.locator("#search-words :is(textarea, input)")

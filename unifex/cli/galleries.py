@@ -184,5 +184,6 @@ def _relocate(options: argparse.Namespace) -> dict[str, Any]:
 
     gallery = library(options).get(options.gallery)
     outcome = relocate(gallery, options.old, options.new)
-    say(options, f"{plural(outcome.items, 'item')} of '{options.old}' are at '{options.new}' now")
+    missing = f"; {outcome.missing:,} of them cannot be found there: copy them there, too" if outcome.missing else ""
+    say(options, f"{plural(outcome.items, 'item')} of '{options.old}' are known at '{options.new}' now{missing}")
     return {"gallery": gallery.name, "old": options.old, "new": options.new, **asdict(outcome)}

@@ -84,11 +84,17 @@ def refuse(options: argparse.Namespace, why: str, *names: str) -> None:
 
 
 def spare(out: Path | None, sources: Iterable[str]) -> None:
-    """Raises ``UnifexError`` where what is to be written would take the place of what images were read from."""
-    for spec in sources if out and out.is_file() else ():
-        place = path_of(spec)
-        if out and place and place.is_file() and place.samefile(out):
+    """Raises ``UnifexError`` where what is to be written would take the place of what images were read from, or of what
+    tells their labels."""
+    from unifex.data.sidecars import may_label
+
+    if not (out and out.is_file()):
+        return
+    for place in filter(None, map(path_of, sources)):
+        if place.is_file() and place.samefile(out):
             raise UnifexError(f"'{out}' is what images are read from, and it stays: write to another file")
+        if may_label(out.name) and out.resolve().is_relative_to(place.resolve()):
+            raise UnifexError(f"'{out}' lies beside images, may tell their labels, and stays: write to another file")
 
 
 def write(out: Path, text: str) -> None:

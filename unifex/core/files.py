@@ -25,10 +25,12 @@ from unifex.core.language import say
 _FIELD = "checksum"
 _OURS = re.compile(r"\.unifex-[0-9a-f]{16}")  # a folder that is called so and holds the mark is ours
 _MARK = ".made-by-unifex"
+_ASIDE = ".moved-aside-by-unifex"  # beside it lies what is to be replaced, until the new one is whole
 _OF_FILES = frozenset(
     ".csv .tsv .html .json .jsonl .npz .npy .parquet .tar .zip .pt .pth .ckpt .safetensors .onnx .gz .pdf".split()
 )
 _LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:([/\\]|\Z)|(^|[/\\])\.\.([/\\]|\Z)")
+HALF = ".half-by-unifex"  # says what a folder is called that is half made or half deleted, wherever a copy of it lies
 LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that was killed
 
 
@@ -113,40 +115,80 @@ def folder_in_place_of(path: Path) -> Iterator[Path]:
     path = path.resolve()
     aside = _own_name(path.parent)
     before = aside / path.name
+    lock = FileLock(aside / _ASIDE, timeout=0)
     try:
         with new_folder(path) as folder:
             yield folder
             if path.exists():
                 aside.mkdir(mode=0o700)
+                with contextlib.suppress(OSError, NotImplementedError):  # a disk that has no locks
+                    lock.acquire()
+                (aside / _ASIDE).touch()
                 path.rename(before)
     except BaseException:
-        if before.exists() and not path.exists():
-            before.rename(path)
-        with contextlib.suppress(OSError):
-            aside.rmdir()
+        lock.release()
+        if aside.exists():
+            (aside / _ASIDE).touch()  # Windows takes a lock's file away with the lock
+            put_back(path.parent)
         raise
+    lock.release()
     if aside.exists():
-        _drop_unlocked(aside)  # marked not before: killed between both names, it is what is left of the old one
+        _drop_unlocked(aside)
+
+
+def put_back(place: Path) -> None:
+    """What a process moved aside in a folder that was killed before the new one was in its place is there again, where
+    nothing else is."""
+    for left in _ours(place):
+        with contextlib.suppress(OSError):
+            if (left / _ASIDE).exists() and not (left / _MARK).exists():  # else it is going already
+                with FileLock(left / _ASIDE, timeout=0):
+                    for old in (path for path in left.iterdir() if path.name != _ASIDE):
+                        if not os.path.lexists(place / old.name):
+                            old.rename(place / old.name)
+                if {path.name for path in left.iterdir()} <= {_ASIDE}:
+                    remove_folder(left)
 
 
 def _own_name(place: Path) -> Path:
     return place / f".unifex-{secrets.token_hex(8)}"
 
 
+def _ours(place: Path) -> Iterator[Path]:
+    """The hidden folders in another that are called as ours are."""
+    for left in place.glob(".unifex-*"):
+        if _OURS.fullmatch(left.name) and not left.is_symlink():
+            yield left
+
+
 def _sweep(place: Path) -> None:
     """What killed processes left in a folder: old, called as ours are, and with our mark in it, which nobody holds."""
-    for left in place.glob(".unifex-*"):
+    put_back(place)
+    for left in _ours(place):
         with contextlib.suppress(OSError):
-            is_ours = bool(_OURS.fullmatch(left.name)) and not left.is_symlink()
-            if is_ours and (left / _MARK).lstat().st_mtime < time.time() - LEFT_SECONDS:
+            if (left / _MARK).lstat().st_mtime < time.time() - LEFT_SECONDS:
                 with FileLock(left / _MARK, timeout=0):
                     pass
                 _drop_unlocked(left)
 
 
+def mark_half(folder: Path, name: str) -> None:
+    """Whoever finds the folder under this name has found what a killed process left; under another name it is not."""
+    with contextlib.suppress(OSError):  # else it stays, should this be killed
+        (folder / HALF).write_text(name, "utf-8")
+
+
+def is_half(folder: Path) -> bool:
+    """Whether a folder is what :func:`mark_half` said that it would be."""
+    try:
+        return (folder / HALF).read_text("utf-8") == folder.name
+    except (OSError, ValueError):
+        return False
+
+
 def _drop_unlocked(ours: Path) -> None:
     with contextlib.suppress(OSError):
-        (ours / _MARK).touch()  # Windows takes a lock's file away with the lock
+        (ours / _MARK).touch()  # as above
         remove_folder(ours, last=(_MARK,))
 
 

@@ -25,7 +25,10 @@ class HubDataset:
     def __init__(self, spec: str):
         match = self._SPEC.fullmatch(spec)
         if not match:
-            raise SourceError(f"'{spec}' is not of the form hf:owner/name, hf:owner/name:config or hf:owner/name@split")
+            told = say(
+                "'{spec}' is not of the form hf:owner/name, hf:owner/name:config or hf:owner/name@split", spec=spec
+            )
+            raise SourceError(told)
         self.spec, self.options = spec, Options()
         self.name, self.config = match["name"], match["config"]
         self.split = match["split"] or "train"
@@ -77,11 +80,13 @@ class HubDataset:
             rows = datasets.load_dataset(self.name, self.config, split=self.split, streaming=True)
             features = rows.features or {}
         except Exception as error:  # the library raises its own, the hub's and fsspec's
-            raise SourceError(f"data set '{self.name}' cannot be opened: {str(error)[:300]}") from error
+            told = say("data set '{name}' cannot be opened: {reason}", name=self.name, reason=str(error)[:300])
+            raise SourceError(told) from error
         pictures = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
         if not pictures:
-            found = ", ".join(features) or "unknown"
-            raise SourceError(f"data set '{self.name}' has no image column (columns: {found})")
+            found = ", ".join(features) or say("unknown")
+            told = say("data set '{name}' has no image column (columns: {columns})", name=self.name, columns=found)
+            raise SourceError(told)
         classes = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
         label = classes[0] if classes else "label" if "label" in features else None
         rows = rows.cast_column(pictures[0], datasets.Image(decode=False))

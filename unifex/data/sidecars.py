@@ -73,6 +73,12 @@ def open_tree(tree: Tree, spec: str, options: Options, top: str = "") -> Source:
     return TreeImages(tree, spec, options)
 
 
+def may_label(name: str) -> bool:
+    """Whether a file's name is one of those that are read unasked, whatever is in the file."""
+    names = {MANIFEST_NAME, *map(posixpath.basename, NAMES)}
+    return name.casefold() in names or fnmatchcase(name, posixpath.basename(OWN_COCO))
+
+
 def _own_coco(tree: Tree, base: str, options: Options) -> list[str]:
     """The annotations that UniFEx wrote beside images, by name. Those of others may be of images that are elsewhere,
     and take more memory, or time on the way here, than a look at a folder should: who means them names them."""

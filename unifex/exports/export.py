@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from unifex.core.files import folder_in_place_of, whole_file
+from unifex.core.files import folder_in_place_of, put_back, whole_file
 from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.data.tree import EXPORT_MARK as MARK
@@ -54,7 +54,9 @@ def export(selection: Selection, format: Format, out: Path, replace: bool = Fals
 
 
 def check_place(format: Format, out: Path, replace: bool) -> None:
-    """Raises ``GalleryError`` where an export may not be written."""
+    """Raises ``GalleryError`` where an export may not be written, also over one that a killed process moved aside."""
+    with contextlib.suppress(OSError):
+        put_back(out.resolve().parent)
     if not out.exists() and not out.is_symlink():
         return
     if format.is_folder and out.is_dir():

@@ -160,7 +160,8 @@ def _files(
             name = lambda sha256, _: _original_name(originals.get(sha256))  # noqa: E731
             rebuilt = rebuild(database, scratch / ITEMS, place, name, () if places else PLACE)
     except ValueError as error:
-        raise GalleryError(f"gallery '{gallery.name}' cannot be packed: {error}") from error
+        told = say("gallery '{name}' cannot be packed: {reason}", name=gallery.name, reason=error)
+        raise GalleryError(told) from error
     found: dict[str, Path | Callable[[], bytes]] = {**searched_with(gallery, scratch), ITEMS: scratch / ITEMS}
     for shard in rebuilt.shards:
         found[f"features/{shard:05d}.npy"] = shard_to_pack(gallery, shard, scratch)
@@ -191,9 +192,12 @@ def _image_of(gallery: Gallery, record: Record) -> bytes:
         images.decode(data, at_least=thumbnails.THUMBNAIL_SIZE)
         return data
     except (GalleryError, images.ImageError) as error:
-        raise GalleryError(
-            f"'{record.path}' is no longer where it was, or what it was ({error}): pack without images, or index again"
-        ) from error
+        told = say(
+            "'{path}' is no longer where it was, or what it was ({reason}): pack without images, or index again",
+            path=record.path,
+            reason=error,
+        )
+        raise GalleryError(told) from error
 
 
 def free_place(name: str, library: Library) -> Path:
@@ -237,7 +241,7 @@ def _config(packed: BundleFile) -> GalleryConfig:
     """Its configuration, as far as it may come from elsewhere: an id of its own, no store, no models before."""
     values = verify(packed.read("gallery.json"))
     if values.get("schema") != SCHEMA:
-        raise ValueError(f"gallery.json has format {values.get('schema')!r}; update UniFEx")
+        raise ValueError(say("gallery.json has format {format!r}; update UniFEx", format=values.get("schema")))
     config = GalleryConfig(**values)
     own = replace(config, id=uuid.uuid4().hex, previous="", dims={}, store="", collection="")
     if own.model != RAW + own.backbone:
@@ -259,7 +263,7 @@ def _rebuild_items(packed: BundleFile, new: Path, place: str) -> Rebuilt:
         with closing(open_foreign(theirs)) as database:
             return rebuild(database, new / ITEMS, place, original)
     except (ValueError, sqlite3.Error) as error:
-        raise ValueError(f"items.sqlite is not one that UniFEx wrote: {error}") from error
+        raise ValueError(say("items.sqlite is not one that UniFEx wrote: {reason}", reason=error)) from error
     finally:
         theirs.unlink()
 
@@ -347,7 +351,9 @@ def pull(repo: str, name: str, library: Library) -> Work[Gallery]:
     yield from hub.fetch(file, newest=True)
     fetched = hub.find(file)
     if fetched is None:
-        raise GalleryError(f"{ON_HUB} of '{repo}' went while it was being read; fetch it again")
+        raise GalleryError(
+            say("{file} of '{repo}' went while it was being read; fetch it again", file=ON_HUB, repo=repo)
+        )
     return (yield from unpack(fetched, name, library))
 
 

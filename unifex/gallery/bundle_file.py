@@ -22,6 +22,7 @@ from unifex.core import images
 from unifex.core.errors import UnifexError
 from unifex.core.files import file_hash, leaves
 from unifex.core.json_text import parse_json
+from unifex.core.language import say, to_say
 from unifex.core.text import is_of_disk, reason
 from unifex.data.archive import BUNDLE_CONTENTS as CONTENTS
 from unifex.data.archive import ENCRYPTED_FLAG, MAX_COMPRESSION, MAX_ENTRIES
@@ -89,7 +90,8 @@ def refusing(name: str) -> Iterator[None]:
     except (*_DAMAGE, sqlite3.Error, KeyError, OSError, ValueError, TypeError, RuntimeError, UnifexError) as error:
         if is_of_disk(error):
             raise
-        raise GalleryError(f"{name} is not a gallery that can be used: {reason(error)}") from error
+        told = say("{name} is not a gallery that can be used: {reason}", name=name, reason=reason(error))
+        raise GalleryError(told) from error
 
 
 @dataclass(frozen=True)
@@ -105,20 +107,20 @@ class BundleFile:
         """Raises ValueError for an entry that no bundle has, and :class:`NoBundleError`."""
         entries = archive.infolist()
         if len(entries) > MAX_ENTRIES:
-            raise ValueError(f"it has {len(entries):,} entries, more than {MAX_ENTRIES:,}")
+            raise ValueError(say("it has {count:,} entries, more than {most:,}", count=len(entries), most=MAX_ENTRIES))
         infos: dict[str, zipfile.ZipInfo] = {}
         for info in entries:
             if re.fullmatch(_IGNORED, info.filename) and not _leaves(info.filename):
                 continue
             _check_entry(info)
             if infos.setdefault(info.filename, info) is not info:
-                raise ValueError(f"it has '{info.filename}' twice")
+                raise ValueError(say("it has '{name}' twice", name=info.filename))
         if sum(info.compress_size for info in infos.values()) > path.stat().st_size:
-            raise ValueError("its entries lie in one another (zip bomb)")
+            raise ValueError(say("its entries lie in one another (zip bomb)"))
         if CONTENTS not in infos:
-            raise NoBundleError(f"{path.name} is not a bundle: it has no {CONTENTS}")
+            raise NoBundleError(say("{name} is not a bundle: it has no {file}", name=path.name, file=CONTENTS))
         if infos[CONTENTS].file_size > LINE_BYTES * (len(infos) + 100):
-            raise ValueError(f"its {CONTENTS} is too large for what is in it")
+            raise ValueError(say("its {file} is too large for what is in it", file=CONTENTS))
         return cls(archive, infos, read_contents(archive, path).files)
 
     @property
@@ -129,20 +131,20 @@ class BundleFile:
     def read(self, name: str) -> bytes:
         """A file of it. Raises ValueError when it is not there, or not what it should be."""
         if name not in self.infos:
-            raise ValueError(f"there is no item named '{name}' in it")
+            raise ValueError(say("there is no item named '{name}' in it", name=name))
         data = self.archive.read(self.infos[name])
         if hashlib.sha256(data).hexdigest() != self.hashes.get(name):
-            raise ValueError(f"{name} is damaged")
+            raise ValueError(say("{name} is damaged", name=name))
         return data
 
     def extract(self, name: str, path: Path) -> None:
         """Write a file of it to ``path``: :meth:`read` for what need not fit into memory."""
         if name not in self.infos:
-            raise ValueError(f"there is no item named '{name}' in it")
+            raise ValueError(say("there is no item named '{name}' in it", name=name))
         with self.archive.open(self.infos[name]) as source, path.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
         if file_hash(path) != self.hashes.get(name):
-            raise ValueError(f"{name} is damaged")
+            raise ValueError(say("{name} is damaged", name=name))
 
 
 def _leaves(name: str) -> bool:
@@ -154,19 +156,25 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
     """Raises ValueError."""
     name, shown = info.filename, ascii(info.filename[:80])
     if _leaves(name):
-        raise ValueError(f"{shown} leaves the gallery")
+        raise ValueError(say("{name} leaves the gallery", name=shown))
     most = next((most for kind, most in _KINDS.items() if re.fullmatch(kind, name)), None)
     reasons = (
-        (most is None, "is no file of a gallery"),
-        (stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG), "is no plain file"),
-        (info.flag_bits & ENCRYPTED_FLAG, "is encrypted"),
-        (info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED), "is compressed in another way"),
-        (most is not None and info.file_size > most, "is too large"),
-        (info.file_size > MAX_COMPRESSION * max(1, info.compress_size), "is compressed more than 200-fold (zip bomb)"),
+        (most is None, to_say("{name} is no file of a gallery")),
+        (stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG), to_say("{name} is no plain file")),
+        (info.flag_bits & ENCRYPTED_FLAG, to_say("{name} is encrypted")),
+        (
+            info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
+            to_say("{name} is compressed in another way"),
+        ),
+        (most is not None and info.file_size > most, to_say("{name} is too large")),
+        (
+            info.file_size > MAX_COMPRESSION * max(1, info.compress_size),
+            to_say("{name} is compressed more than 200-fold (zip bomb)"),
+        ),
     )
     for wrong, why in reasons:
         if wrong:
-            raise ValueError(f"{shown} {why}")
+            raise ValueError(say(why, name=shown))
 
 
 def read_contents(archive: zipfile.ZipFile, bundle: Path) -> Contents:
@@ -177,7 +185,10 @@ def read_contents(archive: zipfile.ZipFile, bundle: Path) -> Contents:
         if not isinstance(contents.files, dict):
             raise TypeError("no files")
     except (KeyError, TypeError, ValueError) as error:
-        raise NoBundleError(f"{bundle.name} is not a bundle: it has no {CONTENTS} that can be read") from error
+        told = say("{name} is not a bundle: it has no {file} that can be read", name=bundle.name, file=CONTENTS)
+        raise NoBundleError(told) from error
     if contents.schema != SCHEMA:
-        raise NoBundleError(f"{bundle.name} has format {contents.schema}, this program reads {SCHEMA}; update UniFEx")
+        formats = {"format": contents.schema, "known": SCHEMA}
+        told = say("{name} has format {format}, this program reads {known}; update UniFEx", name=bundle.name, **formats)
+        raise NoBundleError(told)
     return contents

@@ -59,7 +59,7 @@ def _check_neck(folder: Path, config: GalleryConfig) -> Neck:
     ``DimensionError`` where it has not the gallery's dimension."""
     model, neck = ModelConfig.read(folder / FILES[0]), read_neck(folder)
     if (model.backbone, model.backbone_hash, neck.hash) != (config.backbone, config.backbone_hash, config.neck_hash):
-        raise ValueError("its neck is not the one that it was made with")
+        raise ValueError(say("its neck is not the one that it was made with"))
     neck.check_dim(config.dim)
     return neck
 
@@ -96,7 +96,8 @@ def adopt_model(
 
 def _check_width(widths: set[int], expected: int) -> None:
     if widths - {expected}:
-        raise ValueError(f"it holds {min(widths)} features an image, its model takes {expected}")
+        counts = {"held": min(widths), "expected": expected}
+        raise ValueError(say("it holds {held} features an image, its model takes {expected}", **counts))
 
 
 def _check_backbone(model: ModelConfig, models: Path) -> None:
@@ -110,10 +111,12 @@ def _check_backbone(model: ModelConfig, models: Path) -> None:
     except BackboneError:
         here = ""
     if here != model.backbone_hash:
-        raise ValueError(
-            f"it stands on a TorchScript file '{name[:80]}', which no bundle holds; import that first: "
-            f"{command('import', 'FILE', '--save', name[:80])}"
+        told = say(
+            "it stands on a TorchScript file '{name}', which no bundle holds; import that first: {command}",
+            name=name[:80],
+            command=command("import", "FILE", "--save", name[:80]),
         )
+        raise ValueError(told)
 
 
 def _model_here(name: str, models: Path) -> tuple[str, ...] | None:

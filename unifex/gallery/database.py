@@ -25,6 +25,7 @@ from unifex.core.metadata import PLACE, columns_of_row
 from unifex.core.text import reason, spellings
 from unifex.data.item import Labels, Skipped
 from unifex.gallery import config, corrections, item_columns, schema, tags
+from unifex.gallery.complaints import Complaints
 from unifex.gallery.corrections import Correction
 from unifex.gallery.errors import GalleryError, NoSuchGallery, damaged, lost
 from unifex.gallery.item_columns import version
@@ -52,6 +53,7 @@ class Database:
         self.path = folder / FILE
         self._checked: set[str | int] = set()  # "schema", and shards whose checksum was right
         self._stand_ins: tuple[int, str] | None = None  # of which form of the tables, see `_stand_in`
+        self.complaints = Complaints()
 
     @property
     def name(self) -> str:
@@ -289,12 +291,9 @@ class Database:
 
     def source_labels(self) -> dict[int, str]:
         """What its source says of each item whose label somebody corrected: id -> label."""
-        query = (
-            "SELECT items.id, items.label FROM items JOIN corrections USING (uri, sha256) WHERE kind = 'relabel' "
-            "ORDER BY items.id"
-        )
+        relabelled = "corrections USING (uri, sha256) WHERE kind = 'relabel' ORDER BY items.id"
         with self.connect() as database:
-            return dict(database.execute(query).fetchall())
+            return dict(database.execute(f"SELECT items.id, items.label FROM items JOIN {relabelled}").fetchall())
 
     def marked_pairs(self, kind: str) -> list[tuple[int, int]]:
         """The ids of both items of each correction of two items: that are there, left out or not."""

@@ -7,7 +7,6 @@ made from (:mod:`unifex.core.derived`), and are of the same items, or of no use.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,7 +20,6 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say, to_say
 from unifex.core.memo import Memo
 from unifex.core.progress import Stage, Work, finish
-from unifex.core.text import reason
 from unifex.core.vectors import l2_normalize
 from unifex.gallery import duplicates, kept_columns, neighbours, pictures
 from unifex.gallery.calibration import Calibration, CalibrationError, Labelled, calibrate
@@ -43,7 +41,6 @@ from unifex.vector_index.exact import VectorIndex
 EMBED_ROWS = 8192
 ATTEMPTS = 5
 ITEM_TABLE, CALIBRATION = "item_table.npz", "calibration.json"
-log = logging.getLogger("unifex")
 
 
 class _Known(NamedTuple):
@@ -64,7 +61,6 @@ class DerivedData:
     def __init__(self, database: Database, model: GalleryModel, features: StoredFeatures):
         self._database, self._model, self._features = database, model, features
         self._memo = Memo()
-        self._not_kept = ""  # why, as it was told last
 
     # --- embeddings and index --------------------------------------------------------------------------------------
 
@@ -165,7 +161,7 @@ class DerivedData:
         try:
             return self._kept.grow(columns.items, lambda start: finish(self._embed(columns, known, start)))
         except OSError as error:
-            log.warning("gallery '%s': its embeddings are not kept: %s", self._database.name, reason(error))
+            self.tell_not_kept(error)
             return None
 
     def _embed(self, columns: ItemTable, known: _Known | None = None, start: int = 0) -> Work[np.ndarray]:
@@ -244,6 +240,7 @@ class DerivedData:
             path.unlink(missing_ok=True)
         lists = {"items": len(items), "content": content, candidates.kind: values}
         derived.write_json(folder / "derived.json", lists, self._model.origin("lists", self._model.key))
+        self._database.complaints.over()
 
     def _read(self, columns: ItemTable) -> _Known | None:
         """What :meth:`_write` wrote, or None when there are none of these items and this neck that can be used.
@@ -273,11 +270,12 @@ class DerivedData:
             return
         try:
             write()
-            self._not_kept = ""
         except OSError as error:
-            if self._not_kept != (why := reason(error)):  # once, whatever else cannot be kept
-                log.warning("gallery '%s': what is derived from it is not kept: %s", self._database.name, why)
-            self._not_kept = why
+            self.tell_not_kept(error)
+
+    def tell_not_kept(self, error: OSError) -> None:
+        """Something that can be made again has no place."""
+        self._database.complaints.tell(self._database.name, ": what is derived from it is not kept", error)
 
     # --- what is made from them ------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from filelock import Timeout
 
 from unifex.core import disk
 from unifex.core.errors import UnifexError
-from unifex.core.files import LEFT_SECONDS, remove_folder
+from unifex.core.files import HALF, LEFT_SECONDS, is_half, mark_half, remove_folder
 from unifex.core.language import say, to_say
 from unifex.core.locks import lock_in_folder
 from unifex.core.progress import Work
@@ -36,7 +36,8 @@ MOST_SEARCHES_BYTES = 8 << 20  # of a gallery's
 T = TypeVar("T")
 log = logging.getLogger("unifex")
 _DELETED = ".deleted-"
-OWN_FILES = ("gallery.json", "items.sqlite")
+PICKING = ".picking-"
+_OWN_FILES = ("gallery.json", "items.sqlite")
 _RESERVED = {MODELS, "con", "prn", "aux", "nul"}
 
 
@@ -81,6 +82,7 @@ class Library:
         self.refusal = refusal
         self._open: dict[str, Gallery] = {}
         self._lock = threading.Lock()
+        self.awaiting: set[str] = set()  # galleries that this process has made for what has not come yet
 
     def __repr__(self) -> str:
         return f"Library({str(self.folder)!r}, galleries {self.names()})"
@@ -204,6 +206,8 @@ class Library:
         when that fails and has left nothing in it."""
         known = self.place(name).name in self.names()
         gallery = self.get_or_create(name, embedder)
+        if not known:
+            self.awaiting.add(gallery.name)
         try:
             yield gallery
         except Exception:
@@ -214,7 +218,7 @@ class Library:
 
     def drop_empty(self, name: str) -> None:
         """Delete a gallery that was made for something that did not come, unless there is anything in it."""
-        if not self.get(name).database.has_items():
+        if name in self.awaiting and not self.get(name).database.has_items():
             self.delete(name)
 
     def use(self, name: str, embedder: Embedder) -> Work[Gallery]:
@@ -300,9 +304,10 @@ class Library:
             self._release(folder, config)
 
         def remove() -> None:
+            mark_half(folder, trash.name)
             folder.rename(trash)  # at once, so that a kill leaves no half gallery
             self._open.pop(folder.name, None)
-            remove_folder(trash, last=OWN_FILES)
+            remove_folder(trash, last=(HALF,))
 
         self._when_idle(folder, remove)
         if config:
@@ -314,11 +319,11 @@ class Library:
     def sweep(self) -> None:
         """Delete what processes left that were killed while they deleted a gallery, or made one of chosen items, which
         nobody holds for a moment at its beginning and its end."""
-        for folder in [*self.folder.glob(f"{_DELETED}*"), *self.folder.glob(".picking-*")]:
+        for folder in [*self.folder.glob(f"{_DELETED}*"), *self.folder.glob(f"{PICKING}*")]:
             with contextlib.suppress(UnifexError, OSError):
-                is_left = folder.name.startswith(_DELETED) or folder.stat().st_mtime < time.time() - LEFT_SECONDS
-                if is_left and _has_own_files(folder):  # else it is none of a gallery's, whatever it is called
-                    self._when_idle(folder, partial(remove_folder, folder, last=OWN_FILES))
+                is_old = folder.stat().st_mtime < time.time() - LEFT_SECONDS
+                if is_half(folder) and (is_old or folder.name.startswith(_DELETED)):
+                    self._when_idle(folder, partial(remove_folder, folder, last=(HALF,)))
 
     def _configs(self) -> Iterator[GalleryConfig]:
         """Of the galleries here that can tell. A folder that was copied has the id and the collection of the other:
@@ -384,7 +389,7 @@ def _composed(name: str) -> str:
 
 
 def _has_own_files(folder: Path) -> bool:
-    return any((folder / name).exists() for name in OWN_FILES)
+    return any((folder / name).exists() for name in _OWN_FILES)
 
 
 def _is_gallery(folder: Path) -> bool:

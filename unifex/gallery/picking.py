@@ -6,7 +6,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from unifex.core.files import remove_folder
+from unifex.core.files import HALF, mark_half, remove_folder
 from unifex.core.language import say, to_say
 from unifex.core.metadata import FileMetadata, columns_of_row
 from unifex.core.progress import Stage, Work
@@ -14,7 +14,7 @@ from unifex.data.item import Item, Labels
 from unifex.gallery import tags
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import OWN_FILES, Library
+from unifex.gallery.library import PICKING, Library
 from unifex.gallery.records import Embedded, Record
 from unifex.gallery.writer import Writer
 
@@ -42,13 +42,14 @@ def pick(
     folder = library.place(name)
     if folder.name in library.names() or folder.exists():
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=folder.name))
-    unfinished = folder.with_name(f".picking-{folder.name}")
+    unfinished = folder.with_name(f"{PICKING}{folder.name}")
     library.sweep()
     if unfinished.exists():
         raise GalleryError(say("gallery '{name}' is being made already; choose another name", name=folder.name))
     stage = Stage(to_say("copying"), len(ids), to_say("items"))
     try:
         made = Gallery.create(unfinished, gallery.embedder, gallery.config.dim)
+        mark_half(unfinished, unfinished.name)
         with made.write() as writer:
             source = writer.begin_source(f"picked:{gallery.name}", keep=False)
             for start in range(0, len(ids), BATCH):
@@ -59,9 +60,10 @@ def pick(
         if not len(made):
             raise GalleryError(say("none of the chosen items is in '{name}' any more", name=gallery.name))
         unfinished.rename(folder)
+        (folder / HALF).unlink(missing_ok=True)
     finally:
         with contextlib.suppress(OSError):
-            remove_folder(unfinished, last=OWN_FILES)
+            remove_folder(unfinished, last=(HALF,))
     return library.get(folder.name)
 
 

@@ -167,11 +167,13 @@ class Unlisted:
 
 @dataclass(frozen=True)
 class Relocated:
-    """``sources`` and ``items`` that are at the new place now; ``joined`` had been indexed there already."""
+    """``sources`` and ``items`` that are known at the new place now; ``joined`` had been indexed there already,
+    ``missing`` (but for what is left out) are not there."""
 
     sources: int
     items: int
     joined: int
+    missing: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import PurePosixPath
 
@@ -56,15 +57,15 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
             raise GalleryError(
                 say("nothing of '{old}' is at '{new}'; give the place where it is now", old=old, new=new)
             )
-        if has_items and 2 * len(found) < len(moving):
-            shown = {text for text, ids in gallery.find(list(moving), by=["uri"]).items() if ids}
-            _check_most_are_there(len(shown.intersection(found)), len(shown), old, new)
+        missing = _shown(gallery, moving.keys() - found.keys()) if has_items else 0
+        if missing:
+            _check_most_are_there(_shown(gallery, found), missing, old, new)
         if has_items and (stamps or store_tree.is_address(spelling)):
             _check_alike(found, stored, stamps, new)
         outcome = writer.relocate(lambda text: moving.get(text) or locations.relocated(text, spelling, target))
         _list_strays(gallery, writer, spelling, target, frozenset(moving.values()))
         gallery.derived.refresh()
-    return outcome
+    return replace(outcome, missing=missing)
 
 
 def _list_strays(gallery: Gallery, writer: Writer, old: str, target: str, moved: Collection[str]) -> None:
@@ -121,12 +122,17 @@ def _as_called(moving: Mapping[str, str], address: str) -> tuple[dict[str, str],
     return {text: called.get(addresses.plain(there), there) for text, there in moving.items()}, stamps
 
 
-def _check_most_are_there(found: int, moving: int, old: str, new: str) -> None:
-    if 2 * found < moving:
+def _shown(gallery: Gallery, uris: Iterable[str]) -> int:
+    """How many of these are of items that are not left out."""
+    return sum(bool(ids) for ids in gallery.find(list(uris), by=["uri"]).values())
+
+
+def _check_most_are_there(found: int, missing: int, old: str, new: str) -> None:
+    if found < missing:
         told = say(
             "only {found:,} of the {items} of '{old}' are at '{new}': copy the others there, too, or give the place "
             "where they are",
-            found=found, items=plural(moving, "item", "items"), old=old, new=new,
+            found=found, items=plural(found + missing, "item", "items"), old=old, new=new,
         )  # fmt: skip
         raise GalleryError(told)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -15,7 +14,6 @@ from unifex.core.files import drop_checksum, note_checksum
 from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
 from unifex.core.metadata import FileMetadata
-from unifex.core.text import reason
 from unifex.data.item import Item, Skipped
 from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
@@ -26,7 +24,6 @@ from unifex.gallery.image_store import ImageStore
 from unifex.gallery.item_rows import GONE, one
 from unifex.gallery.records import Embedded, Ended, Registered, Relocated, Stored, Unlisted
 
-log = logging.getLogger("unifex")
 LOCK_SECONDS = 0.2  # more than whoever only looks whether it is being written holds the lock
 
 
@@ -62,6 +59,7 @@ class Writer:
         """Everything is committed: the next writer need not look for rubbish, and a reader can check the items."""
         self._tidy(lambda: note_checksum(self._database.path, self._database.id))
         if self._is_tidy:
+            self._database.complaints.over()
             self._database.writing_path.unlink(missing_ok=True)
 
     def _tidy(self, up: Callable[[], None]) -> None:
@@ -73,7 +71,7 @@ class Writer:
             raise
         except (OSError, UnifexError) as error:
             self._is_tidy &= isinstance(error, UnifexError)
-            log.warning("gallery '%s' is tidied up later: %s", self._database.name, reason(error))
+            self._database.complaints.tell(self._database.name, " is tidied up later", error)
 
     def begin_source(self, spec: str, keep: bool, options: str = "", by_layout: bool = False) -> int:
         """Note that this source is being indexed; its id. ``options`` are kept with it, see :class:`Registered`.

@@ -8,7 +8,6 @@ of their neighbours' coordinates, without fitting again.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import queue
 import subprocess
@@ -25,7 +24,7 @@ from unifex.core.arrays import positions_of
 from unifex.core.assets import PACKAGE
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
-from unifex.core.text import plural, reason
+from unifex.core.text import plural
 from unifex.evaluation.compare import BASELINES, embed_as
 from unifex.gallery import neighbours
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -48,7 +47,6 @@ START_SPREAD = 10.0
 PLACED_BY = 5  # neighbours that say where a point without a place goes
 POLL_SECONDS = 0.3
 LOWEST = 19  # priority of a process
-log = logging.getLogger("unifex")
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def _keep(gallery: Gallery, fingerprint: str, columns: ItemTable, found: Map) ->
         disk.make_folder(path.parent, within=gallery.folder)
         derived.write_arrays(path, gallery.origin("map", fingerprint), items=columns.items, places=found.coords)
     except OSError as error:
-        log.warning("gallery '%s': its map is not kept: %s", gallery.name, reason(error))
+        gallery.derived.tell_not_kept(error)
 
 
 def _with_newcomers(kept: Map, columns: ItemTable, index: VectorIndex) -> Map | None:

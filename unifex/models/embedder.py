@@ -84,10 +84,12 @@ class Embedder:
             config = replace(config, name=folder.name)
         spec = backbone_of(config, folder)
         if config.backbone_hash != spec.weight_hash():
-            raise ModelError(
-                f"model '{config.name}' was trained on other weights of backbone '{spec.id}' than the installed ones "
-                f"({config.backbone_hash}, here {spec.weight_hash()}); train it again or install the release it is from"
-            )
+            told = say(
+                "model '{name}' was trained on other weights of backbone '{backbone}' than the installed ones "
+                "({own}, here {installed}); train it again or install the release it is from",
+                name=config.name, backbone=spec.id, own=config.backbone_hash, installed=spec.weight_hash(),
+            )  # fmt: skip
+            raise ModelError(told)
         projection = read_neck(folder)
         if projection.input_dim != spec.feature_dim:
             raise ModelError(
@@ -267,7 +269,7 @@ def find_model(name: str, models: Path | None = None) -> Path:
     if folder := _folder_of(name, models, Path()):
         return folder
     known = sorted(config.name for config in list_models(models))
-    raise ModelError(f"no model '{name}'; {what_there_is(known, name)}")
+    raise ModelError(say("no model '{name}'; {there}", name=name, there=what_there_is(known, name)))
 
 
 def _folder_of(name: str, *places: Path | None) -> Path | None:

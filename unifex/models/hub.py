@@ -21,7 +21,7 @@ from urllib.request import getproxies
 
 from unifex.core import proxies
 from unifex.core.errors import UnifexError
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 
@@ -68,8 +68,8 @@ def sha256_of(path: Path) -> bytes | None:
         return None
 
 
-LACK, NOT_PUT = "is not on this computer", "cannot be put on the hub"
-BUNDLED = ", or use the bundled model"
+LACK, NOT_PUT = to_say("is not on this computer"), to_say("cannot be put on the hub")
+BUNDLED = to_say(", or use the bundled model")
 
 
 def check_reachable(what: str, lack: str = LACK, otherwise: str = BUNDLED) -> None:
@@ -81,23 +81,29 @@ def check_reachable(what: str, lack: str = LACK, otherwise: str = BUNDLED) -> No
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise HubError(f"{what} {lack}, and HF_HUB_OFFLINE forbids to ask the hub; unset that")
+        forbidden = say(
+            "{what} {lack}, and HF_HUB_OFFLINE forbids to ask the hub; unset that", what=what, lack=say(lack)
+        )
+        raise HubError(forbidden)
     endpoint = urlsplit(constants.ENDPOINT)
     if problem := proxies.problem():
-        raise HubError(
-            f"{what} {lack}, and the proxy that the environment names cannot be used ({problem}); "
-            "correct HTTPS_PROXY or ALL_PROXY"
-        )
+        unusable = say(
+            "{what} {lack}, and the proxy that the environment names cannot be used ({problem}); "
+            "correct HTTPS_PROXY or ALL_PROXY",
+            what=what, lack=say(lack), problem=problem,
+        )  # fmt: skip
+        raise HubError(unusable)
     if {"https", "all"} & getproxies().keys():  # whether the hub is there is then for the proxy to tell
         return
     try:
         port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
         socket.create_connection((endpoint.hostname, port), timeout=REACHABLE_SECONDS).close()
     except OSError as error:
-        raise HubError(
-            f"{what} {lack}, and {endpoint.hostname} cannot be reached ({reason(error)}); "
-            f"connect to the internet and try again{otherwise}"
-        ) from error
+        unreached = say(
+            "{what} {lack}, and {host} cannot be reached ({reason}); connect to the internet and try again{otherwise}",
+            what=what, lack=say(lack), host=endpoint.hostname, reason=reason(error), otherwise=say(otherwise),
+        )  # fmt: skip
+        raise HubError(unreached) from error
 
 
 def _is_reachable() -> bool:
@@ -115,9 +121,11 @@ def check_name(repo: str) -> None:
     try:
         validate_repo_id(repo)
     except HFValidationError:
-        raise HubError(
-            f"'{repo}' is no repository of the hub: give OWNER/NAME (namespace/repo_name), of letters, digits and - _ ."
-        ) from None
+        told = say(
+            "'{repo}' is no repository of the hub: give OWNER/NAME (namespace/repo_name), of letters, digits and - _ .",
+            repo=repo,
+        )
+        raise HubError(told) from None
 
 
 def explain(error: Exception, repo: str) -> HubError:
@@ -125,11 +133,11 @@ def explain(error: Exception, repo: str) -> HubError:
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
-        text = f"accept its licence at {page_of(repo)}, then `hf auth login` or set HF_TOKEN"
+        text = say("accept its licence at {page}, then `hf auth login` or set HF_TOKEN", page=page_of(repo))
     elif isinstance(error, errors.RepositoryNotFoundError):
-        text = "there is no such repository, or it is private: check the name, `hf auth login` or set HF_TOKEN"
+        text = say("there is no such repository, or it is private: check the name, `hf auth login` or set HF_TOKEN")
     elif isinstance(error, errors.EntryNotFoundError):
-        text = "the repository does not have the file that is needed"
+        text = say("the repository does not have the file that is needed")
     else:
         text = str(error).strip().partition("\n")[0] or type(error).__name__
     return HubError(f"{repo}: {text}")

@@ -17,6 +17,7 @@ import numpy as np
 
 from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
+from unifex.core.language import say
 from unifex.core.preprocessing import Preprocessing
 from unifex.core.text import reason
 
@@ -100,7 +101,7 @@ def open_clip_images(name: str, weights: Path | None, size: int | None, projecti
         else:  # the projection is the trunk's own classifier
             tower.trunk.reset_classifier(0)
     else:
-        raise TowerError(f"{name} has no projection that can be taken off")
+        raise TowerError(say("{name} has no projection that can be taken off", name=name))
     return tower
 
 
@@ -142,8 +143,10 @@ def tokenizer(name: str, fetch: bool) -> Any:
     try:
         return HFTokenizer(_tokenizer_folder(name) or (wanted if fetch else _fetched_tokenizer(wanted)), **options)
     except (OSError, ValueError) as error:
-        told = f"cannot be had: {reason(error)}".partition("\n")[0] if fetch else "is not on this computer"
-        raise TowerError(f"the tokenizer {wanted} {told}") from error
+        told = say("the tokenizer {name} is not on this computer", name=wanted)
+        if fetch:
+            told = say("the tokenizer {name} cannot be had: {reason}", name=wanted, reason=reason(error))
+        raise TowerError(told.partition("\n")[0]) from error
 
 
 def _tokenizer_folder(name: str) -> str | None:
@@ -182,7 +185,8 @@ def open_clip_config(name: str) -> dict[str, Any]:
     config = open_clip.get_model_config(name)
     if config is None:
         near = difflib.get_close_matches(name, open_clip.list_models(), 5, 0.4)
-        raise TowerError(f"open_clip has no model '{name}'; alike: {', '.join(near) or 'none'}")
+        alike = ", ".join(near) or say("none")
+        raise TowerError(say("open_clip has no model '{name}'; alike: {alike}", name=name, alike=alike))
     return config
 
 
@@ -195,9 +199,11 @@ def folder_config(folder: Path) -> dict[str, Any]:
         if not all(isinstance(part, dict) for part in parts):
             raise TypeError("no JSON object")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise TowerError(
-            f"{file} is none of open_clip's, which has a model_cfg with vision_cfg and text_cfg; download it again"
-        ) from error
+        told = say(
+            "{file} is none of open_clip's, which has a model_cfg with vision_cfg and text_cfg; download it again",
+            file=file,
+        )
+        raise TowerError(told) from error
     return config
 
 
@@ -208,7 +214,8 @@ def open_clip_preprocessing(name: str, pretrained: dict[str, Any], size: int | N
     side = size or open_clip_config(name)["vision_cfg"]["image_size"]
     if isinstance(side, list | tuple):
         if len(set(side)) > 1:
-            raise TowerError(f"open_clip:{name} takes images of {side}, UniFEx squares only")
+            told = say("{name} takes images of {side}, UniFEx squares only", name=f"open_clip:{name}", side=side)
+            raise TowerError(told)
         side = side[0]
     return Preprocessing(
         size=side,
@@ -246,7 +253,7 @@ def timm_images(name: str, weights: Path | None, size: int | None, whole: bool) 
         network = timm.create_model(name, **options)
     if not whole:
         if not hasattr(network, "neck"):
-            raise TowerError(f"timm:{name} has nothing behind its tower that could be left out")
+            raise TowerError(say("timm:{name} has nothing behind its tower that could be left out", name=name))
         network.neck = torch.nn.Identity()
     return network.eval()
 
@@ -261,11 +268,13 @@ def timm_preprocessing(name: str, size: int | None) -> Preprocessing:
     known = timm.get_pretrained_cfg(name) if timm.is_model(name.partition(".")[0]) else None
     if known is None:
         near = difflib.get_close_matches(name, timm.list_models(pretrained=True), 5, 0.4)
-        raise TowerError(f"timm has no model '{name}' with weights; alike: {', '.join(near) or 'none'}")
+        alike = ", ".join(near) or say("none")
+        raise TowerError(say("timm has no model '{name}' with weights; alike: {alike}", name=name, alike=alike))
     config = resolve_data_config(pretrained_cfg=known.to_dict())
     _, height, width = config["input_size"]
     if height != width:
-        raise TowerError(f"timm:{name} takes images of {height} x {width}, UniFEx squares only")
+        side = f"{height} x {width}"
+        raise TowerError(say("{name} takes images of {side}, UniFEx squares only", name=f"timm:{name}", side=side))
     return Preprocessing(
         size=size or height,
         mean=_triple(config["mean"]),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from unifex.core.language import say
 from unifex.core.preprocessing import Preprocessing
 from unifex.core.progress import Work
 from unifex.core.tables import rows
@@ -71,7 +72,7 @@ class Name:
         """The parts of an id. Raises :class:`BackboneError` when it is none of a library."""
         match = cls._FORM.fullmatch(text)
         if not match:
-            raise BackboneError(f"'{text}' is no id of a library")
+            raise BackboneError(say("'{text}' is no id of a library", text=text))
         library, rest = match["library"], match["rest"]
         if (
             library == "local-dir"
@@ -153,10 +154,13 @@ def _weights_here(id: str, file: HubFile | Path) -> tuple[Path]:
     found = hub.find(file)
     if found is None:
         spec = get(id)
-        raise BackboneError(
-            f"backbone '{id}' is not on this computer: `{command('download', id)}` fetches its weights "
-            f"({bytes_text(spec.download_bytes)}, {spec.licence}) from {file.repo}; the bundled model works without"
-        )
+        told = say(
+            "backbone '{id}' is not on this computer: `{command}` fetches its weights ({size}, {licence}) from {repo}; "
+            "the bundled model works without",
+            id=id, command=command("download", id), size=bytes_text(spec.download_bytes), licence=spec.licence,
+            repo=file.repo,
+        )  # fmt: skip
+        raise BackboneError(told)
     return (found,)
 
 
@@ -174,9 +178,10 @@ def build_tower(name: Name, weights: Path | None) -> torch.nn.Module:
     except TowerError as error:
         raise BackboneError(str(error)) from error
     except _UNUSABLE as error:
-        what = weights.name if weights else "what is said of the network"
+        what = weights.name if weights else say("what is said of the network")
         text = str(error).strip().partition("\n")[0][:200]
-        raise BackboneError(f"{what} of {name.name} cannot be used: {text}") from error
+        told = say("{what} of {name} cannot be used: {reason}", what=what, name=name.name, reason=text)
+        raise BackboneError(told) from error
 
 
 def _stages(name: Name, size: int, weights: Path) -> torch.nn.Module:
@@ -199,10 +204,12 @@ def get(name: str) -> BackboneSpec:
     parsed = Name.parse(name)
     if parsed is None:
         near = [id for id in known if name.lower() in id.lower()] or difflib.get_close_matches(name, known, 4, 0.3)
-        raise BackboneError(
-            f"no backbone '{name}'; alike: {', '.join(near[:6]) or 'lite0'}; `python -m unifex backbones` lists all, "
-            "and timm:NAME, open_clip:NAME:PRETRAINED, hf-hub:OWNER/NAME and local-dir:FOLDER are taken, too"
-        )
+        told = say(
+            "no backbone '{name}'; alike: {near}; `python -m unifex backbones` lists all, and timm:NAME, "
+            "open_clip:NAME:PRETRAINED, hf-hub:OWNER/NAME and local-dir:FOLDER are taken, too",
+            name=name, near=", ".join(near[:6]) or "lite0",
+        )  # fmt: skip
+        raise BackboneError(told)
     return _from_library(name)
 
 
@@ -213,7 +220,7 @@ def _from_library(id: str) -> BackboneSpec:
         name = Name.of(id)
         return _LIBRARIES[name.library](id, name)
     except (TowerError, RuntimeError, OSError, ValueError, KeyError) as error:
-        raise BackboneError(f"backbone '{id}': {reason(error)}") from error
+        raise BackboneError(say("backbone '{id}': {reason}", id=id, reason=reason(error))) from error
 
 
 def _of_timm(id: str, name: Name) -> BackboneSpec:
@@ -222,7 +229,7 @@ def _of_timm(id: str, name: Name) -> BackboneSpec:
 
     config = timm.get_pretrained_cfg(name.name)
     if config is None or not config.hf_hub_id:
-        raise TowerError("its weights are not on the hub")
+        raise TowerError(say("its weights are not on the hub"))
     return _measured(id, name, HubFile(config.hf_hub_id, TIMM_FILES), prep, licence=config.license or "unknown")
 
 
@@ -232,10 +239,12 @@ def _of_open_clip(id: str, name: Name) -> BackboneSpec:
     towers.open_clip_config(name.name)
     config = get_pretrained_cfg(name.name, name.tag)
     if not config or not config.get("hf_hub"):
-        tags = ", ".join(list_pretrained_tags_by_model(name.name)) or "none"
-        raise TowerError(f"open_clip has no weights '{name.tag}' of it on the hub; there are: {tags}")
+        tags = ", ".join(list_pretrained_tags_by_model(name.name)) or say("none")
+        lacking = say("open_clip has no weights '{tag}' of it on the hub; there are: {tags}", tag=name.tag, tags=tags)
+        raise TowerError(lacking)
     if bool(config.get("quick_gelu")) != bool(towers.open_clip_config(name.name).get("quick_gelu")):
-        raise TowerError(f"these weights want the other activation: open_clip:{name.name}-quickgelu:{name.tag}")
+        other = f"open_clip:{name.name}-quickgelu:{name.tag}"
+        raise TowerError(say("these weights want the other activation: {other}", other=other))
     repo, _, file = config["hf_hub"].rpartition("/")
     prep = towers.open_clip_preprocessing(name.name, config, name.size)
     return _measured(id, name, HubFile(repo, (file,) if file else OPEN_CLIP_FILES), prep, licence="see its page")
@@ -245,7 +254,9 @@ def _of_folder(id: str, name: Name) -> BackboneSpec:
     folder = Path(name.name).expanduser().resolve()
     weights = next((folder / file for file in OPEN_CLIP_FILES if (folder / file).is_file()), None)
     if weights is None or not (folder / towers.OPEN_CLIP_CONFIG).is_file():
-        raise TowerError(f"{folder} must hold {towers.OPEN_CLIP_CONFIG} and {' or '.join(OPEN_CLIP_FILES)}")
+        either = say(" or ").join(OPEN_CLIP_FILES)
+        config = towers.OPEN_CLIP_CONFIG
+        raise TowerError(say("{folder} must hold {config} and {either}", folder=folder, config=config, either=either))
     return _in_folder(id, name, folder, weights)
 
 
@@ -253,10 +264,12 @@ def _of_hub(id: str, name: Name) -> BackboneSpec:
     file = HubFile(name.name, OPEN_CLIP_FILES)
     config = hub.find(HubFile(name.name, (towers.OPEN_CLIP_CONFIG,)))
     if config is None:
-        raise BackboneError(
-            f"backbone '{id}' is not on this computer: `{command('download', id)}` fetches it, "
-            "if it is one in open_clip's layout; the bundled model works without"
-        )
+        told = say(
+            "backbone '{id}' is not on this computer: `{command}` fetches it, if it is one in open_clip's layout; "
+            "the bundled model works without",
+            id=id, command=command("download", id),
+        )  # fmt: skip
+        raise BackboneError(told)
     return _in_folder(id, name, config.parent, file)
 
 
@@ -314,5 +327,5 @@ def fetch_tokenizer(spec: BackboneSpec) -> None:
     try:
         towers.tokenizer(name, fetch=False)
     except TowerError:
-        hub.check_reachable(f"the tokenizer of {spec.id}")
+        hub.check_reachable(say("the tokenizer of {id}", id=spec.id))
         towers.tokenizer(name, fetch=True)

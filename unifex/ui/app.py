@@ -45,6 +45,7 @@ from unifex.ui.server.door import Door, Hosts
 from unifex.ui.server.first_paint import FirstPaint
 from unifex.ui.server.guard import Guard
 from unifex.ui.server.picture_addresses import COMPRESSED
+from unifex.ui.server.stopped_uploads import StoppedUploads
 from unifex.ui.tabs.evaluate_tab import EvaluateTab
 from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.tabs.map_tab import MapTab
@@ -356,5 +357,5 @@ def _middleware(context: AppContext, hosts: Hosts) -> list[Middleware]:
         Middleware(AnswerStreams),
     ]
     if not context.workspaces:
-        return door
+        return [*door, Middleware(StoppedUploads)]
     return [*door, Middleware(Guard, workspaces=context.workspaces, rate=context.settings.rate)]

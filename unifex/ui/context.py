@@ -374,14 +374,14 @@ class AppContext:
         """A job as any other, which the page shows and can cancel; what comes next needs its gallery."""
         self.state = doing
         sources.require_items(source)
-        gallery = self.own.get_or_create(name, lambda: self.embedder)
-        how = source.options.to_json()
-        job = self.jobs.start(SERVER, "index", name, index(gallery, source), source.spec, how)
-        job.finished.wait()
-        if isinstance(job.error, GalleryBusy):
-            log.info("gallery '%s' is being written by another process, which goes on with it", name)
-        elif job.error:
-            raise job.error
+        with self.own.adding_to(name, lambda: self.embedder) as gallery:
+            how = source.options.to_json()
+            job = self.jobs.start(SERVER, "index", name, index(gallery, source), source.spec, how)
+            job.finished.wait()
+            if isinstance(job.error, GalleryBusy):
+                log.info("gallery '%s' is being written by another process, which goes on with it", name)
+            elif job.error:
+                raise job.error
 
     @staticmethod
     def _sweep(workspaces: Workspaces) -> None:

@@ -22,9 +22,10 @@ from unifex.core.language import say, to_say
 from unifex.core.regions import Region
 from unifex.core.text import plural
 from unifex.gallery.duplicates import LEVELS
-from unifex.retrieval.query import MAX_MARKS, MAX_TEXT
+from unifex.retrieval.query import FEEDBACK, MAX_MARKS, MAX_TEXT
 from unifex.ui.components import packed_ids, query_regions
 from unifex.ui.components.filter_bar import HIT_ORDERS
+from unifex.ui.components.marks import Marks
 from unifex.ui.components.search_form import FIRST, MAX_K, TRUSTED, Form
 from unifex.ui.page_state import Selection, item_id
 from unifex.ui.scripts import scripts
@@ -155,6 +156,12 @@ def _order(text: str) -> str:
     return text
 
 
+def _counted(form: Form, feedback: str) -> Marks:
+    if form.words or not form.counting_marks:
+        raise ValueError("no marks of images")
+    return replace(form.counting_marks, feedback=FEEDBACK[FEEDBACK.index(feedback)])
+
+
 def _id(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{12}", text):
         raise ValueError("no saved search")
@@ -182,6 +189,10 @@ FIELDS: dict[str, Field] = {
     "balance": _single("text_weight", ranges.BALANCE.check, minor=True),
     "more": _marks("more"),
     "less": _marks("less"),
+    "feedback": Field(
+        lambda form: [form.counting_marks.feedback] if form.counting_marks.feedback != FEEDBACK[0] else [],
+        lambda form, texts: replace(form, marks=_counted(form, texts[-1])),
+    ),
     "within": _many_items("within"),
     "without": _many_items("without"),
     "view": Field(
@@ -296,10 +307,10 @@ def _images_in_words(form: Form) -> str:
     return "" if not shown else say("an image") if shown == 1 else plural(shown, "image", "images")
 
 
-def address_told(form: Form, opened: str | None = None) -> str:
+def address_told(form: Form, opened: str | None = None, put_off: str = "") -> str:
     """What the page is told of a search: its address, its uploads, for this browser alone, and :func:`missing`.
 
-    ``opened``: the address that it was just read from.
+    ``opened``: the address that it was just read from; ``put_off``: words that stand there and are not searched yet.
     """
     said: dict[str, Any] = {
         "text": written(form),
@@ -307,6 +318,7 @@ def address_told(form: Form, opened: str | None = None) -> str:
         "missing": missing(form),
         "said": in_words(form),
         "opened": opened,
+        "put_off": put_off,
     }
     return json.dumps(said, ensure_ascii=False)
 

@@ -111,9 +111,12 @@ class GallerySources:
         gallery, registered = self.context.writable(name), self._registered(name, chosen)
         moved = relocate(gallery, registered.spec, place.strip())
         self.context.following.refresh()
-        done = message(
-            say("{items} of it are known at the new place now", items=plural(moved.items, "item", "items")), kind="good"
-        )
+        told = say("{items} of it are known at the new place now", items=plural(moved.items, "item", "items"))
+        if moved.missing:
+            lacking = say("{count:,} of them cannot be found there: copy them there, too.", count=moved.missing)
+            done = message(told, lacking, "warning")
+        else:
+            done = message(told, kind="good")
         return {self.notice: done, **self.listed(name, chosen), self.changed: Wish.new(), self.place: ""}
 
     def ask_to_forget(self, name: str | None, chosen: int | None) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
 
+from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, State
 from unifex.core.language import say
 from unifex.core.progress import Work
@@ -20,12 +24,15 @@ from unifex.gallery.bundle_file import is_bundle
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.index_report import IndexReport
 from unifex.gallery.indexing import PruneRefused, announce, index
+from unifex.gallery.library import Library
 from unifex.gallery.records import Asked
 from unifex.models.embedder import Embedder
 from unifex.ui.context import AppContext
 from unifex.ui.gallery_names import free_name, gallery_of
 from unifex.ui.rendering import gallery_report
 from unifex.ui.rendering.html import message
+
+BUSY_SECONDS = 0.5  # between two looks whether a gallery is written still
 
 
 @dataclass
@@ -96,32 +103,52 @@ class IndexJobs:
             bundle.free_place(name, self.context.library)  # refused before a job is seen to fail
             return self.context.start("index", name, self._unpacking(spec, name), spec)
         source = self.open(spec, options, may_be_empty or asked.prunes)  # nothing is made for nothing
-        how, known = asked.beside(source.options), bool(self.context.library.named(name))
-        with self.context.library.adding_to(name, embedder or (lambda: self.context.embedder)) as gallery:
+        how, library = asked.beside(source.options), self.context.library
+        with library.adding_to(name, embedder or (lambda: self.context.embedder)) as gallery:
             if same := self.context.jobs.same(self.context.owner, "index", gallery.name, spec, how):
                 return same
-            take_back = self._announced(gallery, source, asked, known)
+            take_back = self._announced(gallery, source, spec, asked)
             work = self._indexing(gallery, source, asked)
             return self.context.start("index", gallery.name, work, spec, how, take_back=take_back)
 
-    def _announced(self, gallery: Gallery, source: Source, asked: Asked, known: bool) -> Callable[[], None]:
-        """Announce an indexing; what takes it back, with its gallery where that was not ``known`` before."""
-        library = self.context.library
-        try:
+    def _announced(self, gallery: Gallery, source: Source, spec: str, asked: Asked) -> Callable[[], None]:
+        """Announce an indexing; what takes it back, as soon as nobody writes in its gallery."""
+        library, owner, since = self.context.library, self.context.owner, time.monotonic()
+        forget = _nothing
+        with contextlib.suppress(GalleryBusy):
             forget = announce(gallery, source, asked)
-        except GalleryBusy:
-            return lambda: None
 
         def take_back() -> None:
             forget()
-            if not (known or gallery.sources()):
-                library.drop_empty(gallery.name)
+            self._drop_unfilled(library, owner, gallery, (State.WAITING, State.RUNNING))
 
-        return take_back
+        def is_asked_again() -> bool:
+            jobs = [job for job in self._about(owner, gallery) if job.source == spec and job.asked > since]
+            return any(job.began or job.state == State.WAITING for job in jobs)
+
+        return lambda: _when_free(take_back, is_asked_again)
+
+    def _about(self, owner: str, gallery: Gallery) -> list[Job]:
+        mine = self.context.jobs.of(owner)
+        return [job for job in mine if (job.kind, job.name) == ("index", gallery.name)]
+
+    def _drop_unfilled(self, library: Library, owner: str, gallery: Gallery, others: Collection[State]) -> None:
+        """A gallery that was made for what did not come goes, unless another job of its owner's is in one of these
+        states about it, or an upload is known by nothing else."""
+        wanted = any(job.state in others for job in self._about(owner, gallery))
+        if not (wanted or any(uploads.is_staged(library.folder, source.spec) for source in gallery.sources())):
+            library.drop_empty(gallery.name)
 
     def _indexing(self, gallery: Gallery, source: Source, asked: Asked) -> Work[IndexReport]:
-        with self.context.within_limits(source, gallery) as limited:
-            report = yield from index(gallery, limited, asked.prune, asked.prune_all, asked.rehash)
+        library, owner = self.context.library, self.context.owner
+        try:
+            with self.context.within_limits(source, gallery) as limited:
+                report = yield from index(gallery, limited, asked.prune, asked.prune_all, asked.rehash)
+        except Exception:
+            with contextlib.suppress(UnifexError, OSError):  # what failed is what is to be told
+                self._drop_unfilled(library, owner, gallery, [State.WAITING])
+            raise
+        library.awaiting.discard(gallery.name)
         uploads.discard(gallery.folder.parent, source.spec)
         self.context.following.refresh()  # a gallery that follows its folders has another one
         return report
@@ -138,6 +165,27 @@ class IndexJobs:
             raise GalleryError(say("there is nothing to go on with; '{name}' is complete", name=name))
         first = waiting[0]
         return self.start(first.spec, name, first.reading, asked=first.asked, may_be_empty=True)
+
+
+def _nothing() -> None:
+    """Nothing is to be taken back."""
+
+
+def _when_free(action: Callable[[], None], is_off: Callable[[], bool]) -> None:
+    """Do what asks for a gallery that may be written just now, at once or later, unless it ``is_off`` by then."""
+
+    def wait() -> None:
+        with contextlib.suppress(UnifexError, OSError):  # it is there no more
+            while not is_off():
+                try:
+                    return action()
+                except GalleryBusy:
+                    time.sleep(BUSY_SECONDS)
+
+    try:
+        action()
+    except GalleryBusy:
+        threading.Thread(target=wait, name="unifex-withdraw", daemon=True).start()
 
 
 def came_of(job: Job, going_on: bool) -> str:

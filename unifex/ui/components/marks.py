@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from unifex.core.json_text import parse_json
 from unifex.core.language import say
+from unifex.retrieval.query import FEEDBACK
 from unifex.ui.page_state import as_told, item_id
 
 KINDS = ("more", "less")
@@ -14,12 +15,14 @@ KINDS = ("more", "less")
 
 @dataclass(frozen=True)
 class Marks:
-    """Ids of items of a gallery. They count for the query they were made ``about``, and for no other."""
+    """Ids of items of a gallery. They count for the query they were made ``about``, and for no other; how, says
+    ``feedback``, one of :data:`~unifex.retrieval.query.FEEDBACK`."""
 
     gallery: str = ""
     about: Hashable = ()
     more: tuple[int, ...] = ()
     less: tuple[int, ...] = ()
+    feedback: str = FEEDBACK[0]
 
     def __bool__(self) -> bool:
         return bool(self.more or self.less)

@@ -36,7 +36,7 @@ def form_of(saved: SavedSearch, gallery: str) -> Form:
     )
     if query.regions and len(items) == 1:
         form = replace(form, regions=told(about_item(gallery, items[0]), ";".join(map(str, query.regions))))
-    return replace(form, marks=Marks(gallery, form.counting_marks.about, query.more, query.less))
+    return replace(form, marks=Marks(gallery, form.counting_marks.about, query.more, query.less, query.feedback))
 
 
 def picture_of(saved: SavedSearch, gallery: Gallery) -> str:

@@ -85,7 +85,7 @@ class Form:
         images = tuple(path if part == WHOLE else Crop(path, part) for path, part in self.parts)
         items = self.item.ids
         shown = Query(images, items, self.words, float(self.text_weight), boxes if items else ())
-        return replace(shown, more=marks.more, less=marks.less)
+        return replace(shown, more=marks.more, less=marks.less, feedback=marks.feedback)
 
     @property
     def about(self) -> str:

@@ -14,8 +14,8 @@ from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.text import plural, reason
 from unifex.evaluation.compare import BASELINES, baselines, compare
+from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.protocols import PROTOCOLS, EvalProtocol
-from unifex.evaluation.splits import QueryIndexSplit
 from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery
@@ -182,7 +182,7 @@ class EvaluateTab:
                 self.search: "",
                 self.labels: evaluation_report.labels(main),
                 **self.pictures.show(gallery, main),
-                **self._corrections(gallery, main.split),
+                **self._corrections(gallery, main),
             }
         except ERRORS as error:
             return {self.outcome: message(say("The evaluation cannot be shown"), reason(error), "error")}
@@ -199,22 +199,23 @@ class EvaluateTab:
         if not (drawn and job and job.result):
             return {self.before: gr.skip()}
         try:
-            return self._corrections(self.context.gallery(name), job.result.main.split, before)
+            return self._corrections(self.context.gallery(name), job.result.main, before)
         except ERRORS as error:
             unread = message(say("The corrections cannot be read"), reason(error), "error")
             return {self.corrections: unread, self.marks: "[]", self.before: before}
 
     def _corrections(
-        self, gallery: Gallery, measured: QueryIndexSplit, before: frozenset[Correction] | None = None
+        self, gallery: Gallery, measured: Evaluation, before: frozenset[Correction] | None = None
     ) -> Updates:
         """The list, the rows of the other lists that are dealt with since, what these take into account, and whether
-        the gallery is still as it was ``measured``."""
+        the gallery, and the model that it is searched with, are still as ``measured``."""
         said = gallery.corrections()
         before = frozenset(said) if before is None else before
         may_change = self.context.can_change(gallery.name)
         listed = failure_lists.corrections(said, gallery.idle_corrections(), corrections.as_csv(said), may_change)
         since = [subject(correction) for correction in said if correction not in before]
-        stale = "" if measured.is_of(gallery) else message(say("The gallery has changed since"), say(_AGAIN), "warning")
+        changed = _changed(gallery, measured)
+        stale = message(changed, say(_AGAIN), "warning") if changed else ""
         return {self.corrections: listed, self.marks: json.dumps(since), self.before: before, self.stale: stale}
 
     def mend(self, told: str) -> Updates:
@@ -231,6 +232,13 @@ class EvaluateTab:
 
     def _done(self, sentence: str) -> Updates:
         return {self.notice: message(sentence, kind="good"), self.item_view.corrected: Wish.new()}
+
+
+def _changed(gallery: Gallery, measured: Evaluation) -> str:
+    """What is another than was ``measured``; empty where that would be found again."""
+    if measured.model != gallery.config.model:
+        return say("The gallery is searched with '{model}' since", model=gallery.config.model)
+    return "" if measured.split.is_of(gallery) else say("The gallery has changed since")
 
 
 def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:

@@ -251,7 +251,7 @@ class SearchTab:
 
     def search_within(self, chosen: Selection) -> Updates:
         """Search among these items alone, as far as they are there."""
-        return {self.gallery: chosen.gallery, **self.narrow(chosen, chosen.gallery)}
+        return {self.gallery: chosen.gallery, self.unasked: "", **self.narrow(chosen, chosen.gallery)}
 
     def widen(self) -> Updates:
         """-> nothing chosen on the map, and that it is to be searched."""
@@ -274,7 +274,7 @@ class SearchTab:
             if ids := within.of(gallery):
                 left = Selection(within.gallery, tuple(r.id for r in self.context.gallery(gallery).records(ids)))
         offered = self.offer_everywhere(left, gallery)
-        return {self.within: left, **offered, self.unasked: "", self.wish: Wish.new()}
+        return {self.within: left, **offered, self.wish: Wish.new()}
 
     def choose_gallery(self, gallery: str | None, view: str) -> Updates:
         """(gallery, filters) -> the filters that it knows, words if it knows some, and that it is to be searched.
@@ -302,9 +302,11 @@ class SearchTab:
 
     def show(self, unasked: str, *values: Any) -> Updates:
         """(gallery that nobody asked; what the form holds) -> status, grid, what was found, and what it was."""
-        form = Form(*values).unless(unasked)
+        whole = Form(*values)
+        form = whole.unless(unasked)
+        address = address_told(form, put_off=whole.words if form is not whole else "")
         shown = {self.saved: form.remembered, self.grid: "", self.found: LastResult(), self.asked: ""}
-        return {**shown, self.address: address_told(form), **self._noted(form), **self._answer(form)}
+        return {**shown, self.address: address, **self._noted(form), **self._answer(form)}
 
     def _noted(self, form: Form) -> Updates:
         """What was marked or left out, and can be taken back; how words and image weigh, where there are both."""
