@@ -214,7 +214,7 @@ def test_fiftyone_writes_labels_without_classes_and_detections_too(tmp_path):
         "data/a.png": ("cat", ()), "data/in/b.png": ("dog", ("dog",)), "data/c.png": ("y", ("y", "x")),
     }  # fmt: skip
     found, refused = read(laid(tmp_path, "labels.json", {"classes": ["cat"], "labels": {"a": 1, "z": 0}}, "data"))
-    assert (found, refused["data/a"]) == ({}, "labels['a']: 1 is no class of this file")
+    assert (found, refused["data/a.png"]) == ({}, "labels['a']: 1 is no class of this file")
     assert refused["data/z"] == "labels['z']: file not found"
 
 
