@@ -229,8 +229,8 @@ def test_further_columns_are_kept_within_bounds_and_the_report_says_what_was_cut
     assert second.labels == Labels()
     assert first.notes[0].startswith("kept from the CSV: 'Taken by', 'note', 'c0'")
     unread = ", ".join(f"'c{number}'" for number in range(18, 25))
-    assert first.notes[1] == f"not read from the CSV, more than 20 columns: {unread}"
-    assert first.notes[2] == "not read from the CSV, another column has its name: 'note'"
+    assert first.notes[1] == f"not read, more than 20 columns: {unread}"
+    assert first.notes[2] == "not read, as another column has the name: 'note'"
     assert first.notes[3:] == ("'note' was cut to 500 characters",)
     assert Labels.from_row(*first.labels.row) == first.labels
 

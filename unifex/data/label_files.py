@@ -17,11 +17,10 @@ from unifex.core.json_text import parse_json
 from unifex.core.text import printable
 from unifex.data.column_names import Taken, own_name
 from unifex.data.item import MAX_COLUMNS
-from unifex.data.listed import is_split, left_out
+from unifex.data.listed import NESTED, SAID_ALREADY, TOO_MANY, is_split, left_out
 from unifex.data.manifest import KNOWN, MAX_NAME, plain, shown_name
 
 MOST_LABELS = 10_000  # of one image
-OF = "label file"
 OWN = "exported by UniFEx"  # what a file of COCO says that is ours
 
 
@@ -71,18 +70,14 @@ def further(values: Mapping[str, Any], but: Collection[str], taken: Taken) -> tu
     named = ((shown_name(name), value) for name, value in values.items() if name not in but)
     said = [(own_name(name, taken), value) for name, value in named if name and not name.startswith("_")]
     kept = {name: text for name, value in said if (text := text_of(value))}
-    over = left_out(f"more than {MAX_COLUMNS} columns", OF, [*kept][MAX_COLUMNS:])
-    return dict([*kept.items()][:MAX_COLUMNS]), (*nested([name for name, value in said if is_nested(value)]), *over)
+    unread = left_out(NESTED, (name for name, value in said if is_nested(value)))
+    unread += left_out(TOO_MANY, [*kept][MAX_COLUMNS:])
+    return dict([*kept.items()][:MAX_COLUMNS]), unread
 
 
 def is_nested(value: object) -> bool:
     """Whether it is a list, or an object, with something in it."""
     return isinstance(value, list | dict) and bool(value)
-
-
-def nested(columns: Iterable[str]) -> tuple[str, ...]:
-    """What is to be told of columns that hold lists or objects."""
-    return left_out("lists or objects", OF, columns)
 
 
 def said_outright(entry: Mapping[str, Any]) -> dict[str, str]:
@@ -303,7 +298,7 @@ def _told_of_line(row: Mapping[str, Any], known: Collection[str]) -> tuple[str, 
     unread += ["objects"] if is_nested(row.get("objects")) and not any(_objects(row["objects"])) else []
     said = [*(row[name] for name in known), None, ""]
     again = [name for name, value in row.items() if plain(name) in KNOWN and name not in known and value not in said]
-    return *nested(map(shown_name, unread)), *left_out("another column says it", OF, map(shown_name, again))
+    return *left_out(NESTED, map(shown_name, unread)), *left_out(SAID_ALREADY, map(shown_name, again))
 
 
 def _objects(objects: Any) -> Iterator[tuple[str, float]]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from unifex.core.errors import UnifexError
 from unifex.core.files import leaves
@@ -22,11 +22,15 @@ from unifex.core.language import say, to_say
 from unifex.core.metadata import LONGEST_KEYWORD, MOST_KEYWORDS, keywords
 from unifex.core.text import has_control, printable
 from unifex.data.frame_names import is_video
-from unifex.data.item import Item, Labels, LostRows, Options, Skipped, Unread
+from unifex.data.item import MAX_COLUMNS, Item, Labels, LostRows, Options, Skipped, Unread
 from unifex.data.tree import Node, SkippedByReason, Tree, excluded_by, notes
 
 NOT_FOUND = to_say("file not found")
 MAX_TEXT = 200  # characters of a label or a domain: more is a slipped column, or a description
+TOO_MANY = to_say("not read, more than {most} columns: {names}")
+SAME_NAME = to_say("not read, as another column has the name: {names}")
+SAID_ALREADY = to_say("not read, as another column says it: {names}")
+NESTED = to_say("not read, as lists and objects are not kept: {names}")
 UNWRITABLE = "\ufffd"  # what stands in a name for it
 FOLDERS = 16  # that are remembered
 MAX_CELL = 500  # characters of a further column's cell
@@ -162,6 +166,14 @@ class ListedFiles:
         return path
 
 
+def path_cell(path: str) -> str:
+    """How a table says a path, so that :meth:`ListedFiles.node` finds it again: whoever reads one takes spaces off
+    cells, refuses controls, and takes what begins with ``file:`` for an address."""
+    if path[-1:].isspace() or has_control(path):
+        return f"file:{quote(path, errors='surrogateescape')}"
+    return f"./{path}" if path[:1].isspace() or _FILE.match(path) else path
+
+
 def _refused(row: Said, odd: OddRow) -> Skipped:
     """A row that is not taken. While the file that it names is there, that is not gone; it may be any where none is
     named."""
@@ -229,7 +241,7 @@ def tags_of(written: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tags, (told,) if len(tags) < len(named) else ()
 
 
-def left_out(why: str, of: str, columns: Iterable[str]) -> tuple[str, ...]:
-    """What is to be told of columns of a list that are not read."""
+def left_out(told: str, columns: Iterable[str]) -> tuple[str, ...]:
+    """What is to be told of columns of a list that are not read, in a sentence with ``{names}``; nothing of none."""
     names = ", ".join(f"'{name}'" for name in columns)[:MAX_TEXT]
-    return (f"not read from the {of}, {why}: {names}",) if names else ()
+    return (say(told, names=names, most=MAX_COLUMNS),) if names else ()

@@ -25,6 +25,8 @@ from unifex.data.column_names import own_name
 from unifex.data.item import MAX_COLUMNS, Item, Labels, Options, Skipped, SourceError
 from unifex.data.listed import (
     MAX_TEXT,
+    SAME_NAME,
+    TOO_MANY,
     ListedFiles,
     OddRow,
     Said,
@@ -241,8 +243,8 @@ class Manifest:
                 again.append(own)
         names = [f"'{name}'" for name in places]
         told = [f"kept from the CSV: {', '.join(names[:MAX_COLUMNS])[:MAX_TEXT]}"] if names else []
-        told += left_out(f"more than {MAX_COLUMNS} columns", "CSV", [*places][MAX_COLUMNS:])
-        told += left_out("another column has its name", "CSV", again)
+        told += left_out(TOO_MANY, [*places][MAX_COLUMNS:])
+        told += left_out(SAME_NAME, again)
         return dict(list(places.items())[:MAX_COLUMNS]), tuple(told)
 
     def _extra(self, row: _Row) -> tuple[dict[str, str], tuple[str, ...]]:
