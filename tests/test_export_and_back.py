@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import tempfile
 from pathlib import Path
 
@@ -255,3 +256,42 @@ def test_a_name_that_begins_with_a_space_is_found_again(tmp_path, embedder):
     assert indexed(tmp_path / "1", table, embedder).item_at(" first/0.png")
     finish(curate(open_source(str(tmp_path / "in")), Rule(), tmp_path / "in" / "chosen.csv"))
     assert [*walk(tmp_path / "in" / "chosen.csv")[0]] == [" first/0.png"]
+
+
+ODD_NAMES = [
+    b"one\ttab.png", b"two\nlines.png", b"no utf \xff.png", b"tab\tfolder/a.png", b"=1+1\r.png", b"file:a.png",
+    b"a.png ", b" .png", b"a\\b.png", b"100%.png", b"plain.png",
+]  # fmt: skip
+
+
+def test_a_table_is_read_back_whatever_the_files_are_called(tmp_path, embedder):
+    folder = tmp_path / "pictures"
+    for place, name in enumerate(ODD_NAMES):
+        path = folder / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(picture("shapes/disc", place, 32)))
+    first = indexed(tmp_path / "first", folder, embedder)
+    with first.write() as writer:
+        writer.correct([relabel(record, "ball") for record in first.records(first.snapshot().columns.ids)])
+    table = exported(first, "csv", folder / "table.csv")
+    second = Gallery.create(tmp_path / "second", embedder)
+    assert run_index(second, table).failed == []
+    finish(curate(open_source(str(table)), Rule(), folder / "chosen.csv"))
+    written = {path for path in walk(folder / "chosen.csv")[0] if not path.startswith("chosen-images")}
+    assert written == {path for _, (path, _, _) in said(first)} - {"no utf \ufffd.png"}  # of which it has a copy
+    assert len(said(second)) == len(ODD_NAMES)
+    assert [(path, labels.label) for _, (path, labels, _) in said(second)] == [
+        (path, "ball") for _, (path, _, _) in said(first)
+    ]
+
+
+def test_names_that_print_alike_are_told_apart_by_nothing(tmp_path, embedder):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for place, name in enumerate(("a\tb.png", "a\nb.png")):
+        (folder / name).write_bytes(PICTURES[place])
+    table = exported(indexed(tmp_path / "first", folder, embedder), "csv", folder / "table.csv")
+    refused = run_index(Gallery.create(tmp_path / "second", embedder), table).failed
+    assert [(one.path, one.reason.partition(": ")[2]) for one in refused] == [
+        ("a\ufffdb.png", "the names of several files print so; rename them")
+    ] * 2

@@ -214,8 +214,66 @@ def test_fiftyone_writes_labels_without_classes_and_detections_too(tmp_path):
         "data/a.png": ("cat", ()), "data/in/b.png": ("dog", ("dog",)), "data/c.png": ("y", ("y", "x")),
     }  # fmt: skip
     found, refused = read(laid(tmp_path, "labels.json", {"classes": ["cat"], "labels": {"a": 1, "z": 0}}, "data"))
-    assert (found, refused["data/a"]) == ({}, "labels['a']: 1 is no class of this file")
+    assert (found, refused["data/a.png"]) == ({}, "labels['a']: 1 is no class of this file")
     assert refused["data/z"] == "labels['z']: file not found"
+
+
+def told(source: Path) -> dict[str, tuple[str, ...]]:
+    return {one.path: one.notes for one in open_source(str(source)) if isinstance(one, Item)}
+
+
+def test_a_list_of_labels_is_several_and_what_is_not_read_is_told(tmp_path):
+    lines = [
+        {
+            "file_name": "a.png",
+            "label": ["cat", "dog", "dog"],
+            "tags": ["roof", 7],
+            "boxes": [1],
+            "empty": [],
+            "of": None,
+        },
+        {
+            "file_name": "in/b.png",
+            "label": {"a": 1},
+            "split": ["train"],
+            "class": "dog",
+            "objects": {"categories": [3]},
+        },
+        {"file_name": "c.png", "label": "cat", "class": "cat", "tags": ["x" * 61]} | {f"c{n}": n for n in range(22)},
+    ]
+    folder = laid(tmp_path, "metadata.jsonl", "\n".join(map(json.dumps, lines)))
+    found, refused = read(folder)
+    assert (found["a.png"], refused) == (("dog", "", "", {}, ("roof", "7", "dog", "cat")), {})
+    assert found["in/b.png"][:3] == ("", "", "")
+    assert list(found["c.png"][3]) == [f"c{n}" for n in range(20)]
+    assert told(folder) == {
+        "a.png": ("not read, as lists and objects are not kept: 'boxes'",),
+        "in/b.png": (
+            "not read, as lists and objects are not kept: 'label', 'split', 'objects'",
+            "not read, as another column says it: 'class'",
+        ),
+        "c.png": (
+            "not read, more than 20 columns: 'c20', 'c21'",
+            "tags left out: longer than 60 characters, or more than 30",
+        ),
+    }
+
+
+def test_what_coco_and_fiftyone_say_and_is_not_read_is_told(tmp_path):
+    more = {f"c{n}": n for n in range(21)} | {"tags": ["roof"], "polygon": [[1, 2]]}
+    coco = COCO | {"images": [{"id": 7, "file_name": "a.png"} | more]}
+    notes = (
+        "not read, as lists and objects are not kept: 'polygon'",
+        "not read, more than 20 columns: 'c20'",
+    )
+    assert told(laid(tmp_path / "coco", "annotations.json", coco)) == {"a.png": notes}
+    sample = SAMPLES["samples"][0] | more | {"metadata": {"width": 64}}
+    of = (
+        "its label is that of 'ground_truth'",
+        notes[0],
+        "not read, more than 20 columns: 'c18', 'c19', 'c20'",
+    )
+    assert told(laid(tmp_path / "fiftyone", "samples.json", {"samples": [sample]}, "data")) == {"data/a.png": of}
 
 
 def test_it_is_indexed_by_the_command_and_again_when_it_says_something_else(tmp_path, capsys, embedder):

@@ -9,7 +9,7 @@ import pytest
 from tests.support.drawing import encoded, picture
 from tests.support.walking import walk, write_csv, write_zip
 from unifex.core.images import decode
-from unifex.data.item import Item, Labels, Options, Skipped, SourceError
+from unifex.data.item import Item, Labels, LostRows, Options, SourceError
 from unifex.data.sources import open_source
 
 DISC = encoded(picture("shapes/disc", 0))
@@ -20,7 +20,7 @@ def test_csv(folder, delimiter):
     rows = [
         ["path", "label", "domain", "split"],
         ["shapes/disc/0.png", "a, b", "things", "query"],
-        ["shapes/disc/1.png"],
+        ["shapes/disc/1.png", "", "", ""],
     ]
     items, refused = walk(write_csv(folder / "list.csv", rows, delimiter))
     assert not refused
@@ -116,7 +116,11 @@ ROWS = {
     "other words": ('"File Name",Class\na.png,cat\n', {"a.png": "cat"}, {}),
     "more words": ("\ufeffimage_path\tcategory\na.png\tcat\n", {"a.png": "cat"}, {}),
     "column of numbers": (",path,label\n0,a.png,cat\n", {"a.png": "cat"}, {}),
-    "short and empty rows": ("path,label\n\na.png\n,\nb.png,\n", {"a.png": "", "b.png": ""}, {}),
+    "short and empty rows": (
+        "path,label,\n\na.png\n,\nb.png,\n",
+        {"b.png": ""},
+        {"a.png": "line 3: 1 cell, and the header"},
+    ),
     "trailing separator": ("path,label\na.png,cat,\n", {"a.png": "cat"}, {}),
     "unquoted comma": ("path,label\na.png,cat, small\nb.png,cat\n", {"b.png": "cat"}, {"a.png": "line 2: 3 cells"}),
     "quoted comma": ('path,label\na.png,"cat, small"\n', {"a.png": "cat, small"}, {}),
@@ -215,8 +219,8 @@ def test_further_columns_are_kept_within_bounds_and_the_report_says_what_was_cut
     many = [f"c{number}" for number in range(25)]
     rows = [
         ["path", "Taken by", "note", "", "Unnamed: 0", "note", *many],
-        ["shapes/disc/0.png", "Ann\u202e", "x" * 600, "7", "0", "second", "1", "", "3"],
-        ["shapes/disc/1.png"],
+        ["shapes/disc/0.png", "Ann\u202e", "x" * 600, "7", "0", "second", "1", "", "3", *[""] * 22],
+        ["shapes/disc/1.png", *[""] * 30],
     ]
     items, skipped = walk(write_csv(folder / "list.csv", rows))
     assert not skipped
@@ -225,8 +229,9 @@ def test_further_columns_are_kept_within_bounds_and_the_report_says_what_was_cut
     assert second.labels == Labels()
     assert first.notes[0].startswith("kept from the CSV: 'Taken by', 'note', 'c0'")
     unread = ", ".join(f"'c{number}'" for number in range(18, 25))
-    assert first.notes[1] == f"not read from the CSV, more than 20 columns: {unread}"
-    assert first.notes[2:] == ("'note' was cut to 500 characters",)
+    assert first.notes[1] == f"not read, more than 20 columns: {unread}"
+    assert first.notes[2] == "not read, as another column has the name: 'note'"
+    assert first.notes[3:] == ("'note' was cut to 500 characters",)
     assert Labels.from_row(*first.labels.row) == first.labels
 
 
@@ -241,7 +246,7 @@ def test_a_table_is_read_as_far_as_it_may_be(folder):
     rows = [["path"], *([f"shapes/disc/{place}.png"] for place in range(6))]
     spec = str(write_csv(folder / "list.csv", rows))
     found = list(open_source(spec, options=Options(max_rows=4)))
-    assert [type(entry) for entry in found] == [Item] * 4 + [Skipped]
+    assert [type(entry) for entry in found] == [Item] * 4 + [LostRows]
     assert "more than 4 rows" in found[-1].reason
     (first,) = open_source(spec, options=Options(max_seconds=0))
     assert "seconds" in first.reason

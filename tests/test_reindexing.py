@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import assert_no_orphans, make_model, run_index
-from tests.support.reindexing import correct, counts, ids, items, zipped
+from tests.support.reindexing import correct, counts, ids, items, labels, zipped
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.core.jobs import JobError
@@ -214,12 +214,73 @@ def test_what_people_said_is_back_with_the_image(gallery, folder, tmp_path):
 # --- what changed ----------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_no_image_any_more_is_no_item(gallery, folder):
-    (folder / "shapes/disc/0.png").write_bytes(b"garbage" * 100)
-    report = run_index(gallery, folder)
-    assert [refused.path for refused in report.failed] == ["shapes/disc/0.png"]
-    assert (report.removed, len(gallery)) == (1, 23)
-    assert_no_orphans(gallery)
+@pytest.mark.parametrize("asked", [{}, {"prune": True}, {"prune_all": True}])
+@pytest.mark.parametrize("content", [b"", b"garbage" * 100])
+def test_a_file_that_is_no_image_any_more_is_not_gone(gallery, folder, content, asked):
+    """As a broken sync, a placeholder of a cloud and a full disk leave them."""
+    correct(gallery, "shapes/disc/0.png", "ball")
+    before, files = items(gallery), {path: path.read_bytes() for path in folder.rglob("*.png")}
+    for path in files:
+        path.write_bytes(content)
+    report = run_index(gallery, folder, **asked)
+    assert (report.removed, report.missing, len(report.failed)) == (0, 0, 24)
+    assert all(refused.reason.endswith("what was indexed there before stays") for refused in report.failed)
+    for path, data in files.items():
+        path.write_bytes(data)
+    assert counts(run_index(gallery, folder)) == (0, 24, 0, 0, 0)
+    assert items(gallery) == before
+
+
+def test_what_has_no_ending_and_is_no_image_any_more_is_not_gone(gallery, folder):
+    (folder / "shapes/disc/0.png").rename(folder / "shapes/disc/0")
+    run_index(gallery, folder)
+    (folder / "shapes/disc/0").write_bytes(b"")
+    report = run_index(gallery, folder, prune=True)
+    assert (report.removed, len(gallery)) == (0, 24)
+    assert [refused.reason for refused in report.failed] == ["not an image; what was indexed there before stays"]
+
+
+def test_what_moved_is_the_same_item_though_its_old_place_holds_something_else(gallery, folder):
+    before = ids(gallery)["shapes/disc/0.png"]
+    (folder / "shapes/disc/0.png").rename(folder / "signs/cross/z.png")
+    (folder / "shapes/disc/0.png").write_bytes(b"garbage")
+    assert run_index(gallery, folder).moved == 1
+    assert (ids(gallery)["signs/cross/z.png"], len(gallery)) == (before, 24)
+
+
+ODD_ROWS = {
+    "cut": ("metadata.jsonl", '{"file_name": "b.png", "lab'),
+    "label": ("metadata.jsonl", json.dumps({"file_name": "./b.png", "label": "x" * 201})),
+    "no name": ("metadata.jsonl", '{"label": "b"}'),
+    "label in a table": ("metadata.csv", "b.png," + "x" * 201),
+    "too many cells": ("metadata.csv", "b.png,cat,holdout"),
+    "too few cells": ("metadata.csv", "b.png"),
+    "quotation mark": ("metadata.csv", 'b.png,"cat'),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ROWS)
+def test_what_a_row_names_that_cannot_be_read_is_not_gone(tmp_path, embedder, name):
+    (kind, odd), folder = ODD_ROWS[name], tmp_path / "pictures"
+    folder.mkdir()
+    for number, letter in enumerate("abcdef"):
+        (folder / f"{letter}.png").write_bytes(encoded(picture("shapes/disc", number)))
+
+    def write(letters: str, more: str = "") -> None:
+        lines = [json.dumps({"file_name": f"{one}.png", "label": one}) for one in letters]
+        table = ["file_name,label", *(f"{one}.png,{one}" for one in letters)]
+        (folder / kind).write_text("\n".join([*(lines if kind.endswith("jsonl") else table), more]))
+
+    write("abcdef")
+    gallery = Gallery.create(tmp_path / "indexes" / "listed", embedder)
+    run_index(gallery, folder)
+    write("acdef", odd)
+    report = run_index(gallery, folder, prune=True)
+    assert (report.removed, report.relabelled, labels(gallery)["b.png"]) == (0, 0, ("", "b"))
+    assert any(refused.reason.endswith("what was indexed there before stays") for refused in report.failed)
+    (folder / "b.png").unlink()
+    report = run_index(gallery, folder, prune=True)
+    assert (report.removed, sorted(items(gallery))) == (1, [f"{one}.png" for one in "acdef"])
 
 
 def test_what_cannot_be_read_stays_and_says_so(gallery, folder, monkeypatch):

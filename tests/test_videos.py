@@ -246,11 +246,26 @@ def test_a_video_that_is_damaged_gives_what_can_be_decoded(tmp_path):
     assert 4 <= len(found) < 8
 
 
-def test_a_video_that_broke_loses_its_frames(clips, filmed):
+@pytest.mark.parametrize("content", [b"", b"no video any more"])
+def test_a_video_that_broke_keeps_its_frames_while_it_is_there(clips, filmed, content):
     (clips / "one.png").write_bytes(encoded(scene(5)))
-    (clips / "clips/dog.mp4").write_text("no video any more")
-    report = run_index(filmed, clips)
-    assert (report.items, report.removed, len(report.failed)) == (1, 4, 1)
+    (clips / "clips/dog.mp4").write_bytes(content)
+    for prunes in (False, True):
+        report = run_index(filmed, clips, prune_all=prunes)
+        assert (report.items, report.removed, report.missing, len(report.failed)) == (5, 0, 0, 1)
+        assert report.failed[0].reason.endswith("what was indexed there before stays")
+    (clips / "clips/dog.mp4").unlink()
+    assert run_index(filmed, clips, prune_all=True).removed == 4
+
+
+def test_a_video_that_was_cut_keeps_what_came_after_the_cut(tmp_path, embedder):
+    path = film(tmp_path / "films/dog.mkv", [(at, at) for at in range(8)], 8)
+    gallery = Gallery.create(tmp_path / "indexes" / "cut", embedder)
+    run_index(gallery, path.parent)
+    before = paths(gallery)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    report = run_index(gallery, path.parent)
+    assert (paths(gallery), report.removed, len(report.failed)) == (before, 0, 1)
 
 
 def test_a_video_that_cannot_be_opened_keeps_its_frames(clips, filmed, monkeypatch):
@@ -274,7 +289,7 @@ def test_without_pyav_videos_are_counted_and_nothing_goes(tmp_path, clips, filme
     report = run_index(filmed, clips, prune_all=True)
     assert (report.items, report.added, report.removed) == (5, 1, 0)
     assert [refused.reason for refused in report.failed] == [
-        '2 videos were left out: videos need PyAV; pip install "unifex[video]"'
+        '2 videos were left out: videos need PyAV; pip install "unifex[video]"; what was indexed there before stays'
     ]
     (clips / "one.png").unlink()
     with pytest.raises(SourceError, match="videos need PyAV"):

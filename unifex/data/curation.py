@@ -21,9 +21,10 @@ from unifex.core.files import write_atomically
 from unifex.core.language import to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.tables import to_csv
-from unifex.core.text import reason
+from unifex.core.text import has_control, reason
 from unifex.data.column_names import beside
 from unifex.data.item import Item, Labelled, Skipped, Source, SourceError
+from unifex.data.listed import path_cell
 from unifex.data.manifest import is_known
 
 Anything = TypeVar("Anything", bound=Labelled)
@@ -171,4 +172,5 @@ def _file_of(item: Item, out: Path) -> str:
         place.parent.mkdir(exist_ok=True)
         write_atomically(place, data)
     path = Path(os.path.relpath(place.absolute(), out.parent.absolute())).as_posix()
-    return f"./{path}" if path[0] in "=+-@' " else path  # any program finds it so, where a guard would be in its way
+    # any program finds it so, where a guard would be in its way
+    return f"./{path}" if path[0] in "=+-@'" and not has_control(path) else path_cell(path)

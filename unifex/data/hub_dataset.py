@@ -10,7 +10,7 @@ from typing import Any
 
 from unifex.core import images
 from unifex.core.language import say
-from unifex.data.item import Item, Labels, Options, Skipped, SourceError, SourceKind
+from unifex.data.item import Item, Labels, Options, Skipped, SourceError, SourceKind, Unread
 
 
 class HubDataset:
@@ -45,7 +45,7 @@ class HubDataset:
             shown = f"{self.split}/{number:07d}{PurePosixPath(path).suffix}"
             data = (row[picture] or {}).get("bytes")
             if data is None:
-                yield Skipped(shown, "the row has no image bytes")
+                yield Unread(shown, "the row has no image bytes")
                 continue
             yield Item(
                 uri=f"hf:{self.name}:{self.config or ''}@{self.split}#{number}",

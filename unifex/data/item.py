@@ -133,18 +133,26 @@ class Item(Labelled):
 class Skipped:
     """Something in a source that is not an image of the gallery, and why.
 
-    ``unread``: it could not be looked at, so that nobody knows what it is, or what lies below it. It is not gone.
+    ``unread``: it could not be read, so that nobody knows what it is, or what lies below it. It is not gone.
+    ``of_any``: nobody knows which image it is of, so that no image whose file is there is gone.
     """
 
     path: str
     reason: str
     unread: ClassVar[bool] = False
+    of_any: ClassVar[bool] = False
 
 
 class Unread(Skipped):
-    """What could not be looked at."""
+    """What is there and could not be read."""
 
     unread = True
+
+
+class LostRows(Unread):
+    """Rows of a list, one or more, that may name any image."""
+
+    of_any = True
 
 
 @dataclass(frozen=True)

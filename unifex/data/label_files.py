@@ -17,7 +17,7 @@ from unifex.core.json_text import parse_json
 from unifex.core.text import printable
 from unifex.data.column_names import Taken, own_name
 from unifex.data.item import MAX_COLUMNS
-from unifex.data.listed import is_split
+from unifex.data.listed import NESTED, SAID_ALREADY, TOO_MANY, is_split, left_out
 from unifex.data.manifest import KNOWN, MAX_NAME, plain, shown_name
 
 MOST_LABELS = 10_000  # of one image
@@ -60,16 +60,24 @@ def text_of(value: object) -> str:
 
 
 def texts_of(value: object) -> tuple[str, ...]:
-    """The texts of a list of some."""
-    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+    """The texts of a list of plain values."""
+    return tuple(text for one in value if (text := text_of(one))) if isinstance(value, list) else ()
 
 
-def further(values: Mapping[str, Any], but: Collection[str], taken: Taken) -> dict[str, str]:
-    """What is plain of all else that is said, by column, but for what tools keep for themselves. ``taken``: names that
-    further columns are marked beside."""
-    told = ((shown_name(name), text_of(value)) for name, value in values.items() if name not in but)
-    kept = [(own_name(name, taken), text) for name, text in told if text and name and not name.startswith("_")]
-    return dict(kept[:MAX_COLUMNS])
+def further(values: Mapping[str, Any], but: Collection[str], taken: Taken) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What is plain of all else that is said, by column, but for what tools keep for themselves, and what is to be told
+    of the rest. ``taken``: names that further columns are marked beside."""
+    named = ((shown_name(name), value) for name, value in values.items() if name not in but)
+    said = [(own_name(name, taken), value) for name, value in named if name and not name.startswith("_")]
+    kept = {name: text for name, value in said if (text := text_of(value))}
+    unread = left_out(NESTED, (name for name, value in said if is_nested(value)))
+    unread += left_out(TOO_MANY, [*kept][MAX_COLUMNS:])
+    return dict([*kept.items()][:MAX_COLUMNS]), unread
+
+
+def is_nested(value: object) -> bool:
+    """Whether it is a list, or an object, with something in it."""
+    return isinstance(value, list | dict) and bool(value)
 
 
 def said_outright(entry: Mapping[str, Any]) -> dict[str, str]:
@@ -138,6 +146,7 @@ def _coco(document: dict[str, Any], name: str) -> Iterator[Described]:
             (name, _area(one.get("bbox"), one.get("area"))) for one, name in named if isinstance(name, str)
         )
         unknown, said = sum(not isinstance(name, str) for _, name in named), said_outright(image)
+        extra, left = further(image, (*_OF_COCO, *_tags_of(image), *said, *written), is_of_coco)
         of_class = tags if "label" not in said or len(tags) > 1 else ()  # the one class is the label, in other words
         yield Described(
             where,
@@ -145,10 +154,15 @@ def _coco(document: dict[str, Any], name: str) -> Iterator[Described]:
             said.get("label", label),
             said.get("domain", domains.get(label, "")),
             said.get("split", ""),
-            extra=further(image, (*_OF_COCO, *said, *written), is_of_coco),
+            extra=extra,
             tags=(*texts_of(image.get("tags")), *of_class),
-            notes=(f"{unknown:,} annotations name a category that is not there",) if unknown else (),
+            notes=((f"{unknown:,} annotations name a category that is not there",) if unknown else ()) + left,
         )
+
+
+def _tags_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The column of the tags, where it has some."""
+    return ("tags",) if texts_of(entry.get("tags")) else ()
 
 
 def _id(value: object) -> str:
@@ -181,7 +195,8 @@ def _samples(document: dict[str, Any], name: str) -> Iterator[Described]:
         label, labels = most_of(_labels(fields[field]) if field else ())
         several = labels if field and fields[field]["_cls"] in _SEVERAL else ()
         said = said_outright(sample)
-        told = further(sample, ("filepath", "item_path", *said), lambda _: False)
+        of_sample = ("filepath", "item_path", "metadata", *_tags_of(sample), *fields, *said)
+        told, left = further(sample, of_sample, lambda _: False)
         tags = [*texts_of(sample.get("tags"))]
         if said.get("split") in tags:
             tags.remove(said["split"])  # once: somebody may have given a tag of that name, too
@@ -193,7 +208,7 @@ def _samples(document: dict[str, Any], name: str) -> Iterator[Described]:
             said.get("split", ""),
             extra={shown_name(text_of(renamed.get(name))) or name: text for name, text in told.items()},
             tags=(*tags, *several),
-            notes=(f"its label is that of '{printable(field)[:MAX_NAME]}'",) if len(fields) > 1 else (),
+            notes=((f"its label is that of '{printable(field)[:MAX_NAME]}'",) if len(fields) > 1 else ()) + left,
         )
 
 
@@ -259,16 +274,31 @@ def described_by_line(where: str, line: bytes) -> Described:
         return Described(where, (), problem=f"{NO_JSON} ({why}); write one a line")
     if not isinstance(row, dict):
         return Described(where, (), problem=f"{NO_JSON} (but a {type(row).__name__}); write one a line")
-    columns = {known: row[name] for name in reversed(row) if (known := KNOWN.get(plain(name)))}
+    names = {known: name for name in reversed(row) if (known := KNOWN.get(plain(name)))}
+    columns = {known: row[name] for known, name in names.items()}
     path = columns.get("path")
     if not isinstance(path, str) or not path:
         return Described(where, (), problem="no file_name in this line")
     label, domain, split = (text_of(columns.get(name)) for name in ("label", "domain", "split"))
-    named, names = most_of(_objects(row.get("objects")))
+    several, labels = most_of((text, 0) for text in texts_of(columns.get("label")))
+    in_boxes, of_boxes = most_of(_objects(row.get("objects")))
     given = columns.get("tags")
     tags = (given,) if isinstance(given, str) else texts_of(given)
-    extra = further(row, [name for name in row if is_of_line(name)], is_of_line)
-    return Described(where, (path,), label or named, domain, split, extra, (*tags, *names))
+    extra, left = further(row, [name for name in row if is_of_line(name)], is_of_line)
+    left += _told_of_line(row, [*names.values()])
+    all_tags = (*tags, *labels, *of_boxes)
+    return Described(where, (path,), label or several or in_boxes, domain, split, extra, all_tags, left)
+
+
+def _told_of_line(row: Mapping[str, Any], known: Collection[str]) -> tuple[str, ...]:
+    """What is to be told of columns that say something of their own, of which the ``known`` ones are read, where they
+    hold."""
+    texts = [name for name in known if KNOWN[plain(name)] in ("label", "tags") and texts_of(row[name])]
+    unread = [name for name in known if is_nested(row[name]) and name not in texts]
+    unread += ["objects"] if is_nested(row.get("objects")) and not any(_objects(row["objects"])) else []
+    said = [*(row[name] for name in known), None, ""]
+    again = [name for name, value in row.items() if plain(name) in KNOWN and name not in known and value not in said]
+    return *left_out(NESTED, map(shown_name, unread)), *left_out(SAID_ALREADY, map(shown_name, again))
 
 
 def _objects(objects: Any) -> Iterator[tuple[str, float]]:

@@ -18,12 +18,25 @@ from functools import partial
 from typing import BinaryIO, TextIO
 
 from unifex.core import images
-from unifex.core.metadata import LONGEST_KEYWORD, MOST_KEYWORDS, keywords
+from unifex.core.language import say
 from unifex.core.tables import CSVError, cells, delimiter_of, unguarded
-from unifex.core.text import printable, reason
+from unifex.core.text import plural, printable, reason
 from unifex.data.column_names import own_name
 from unifex.data.item import MAX_COLUMNS, Item, Labels, Options, Skipped, SourceError
-from unifex.data.listed import MAX_TEXT, ListedFiles, OddRow, Said, bounded, checked, shortened, split_of
+from unifex.data.listed import (
+    MAX_TEXT,
+    SAME_NAME,
+    TOO_MANY,
+    ListedFiles,
+    OddRow,
+    Said,
+    bounded,
+    checked,
+    left_out,
+    shortened,
+    split_of,
+    tags_of,
+)
 from unifex.data.tree import Tree
 
 MAX_LINE = 2**20
@@ -80,14 +93,18 @@ class Manifest:
         self._first, self._delimiter, self._names = self._header()
         self._places = self._columns()
         self._further, self._told = self._further_columns()
+        self._least = max(place for place, name in enumerate(self._names, start=1) if name.strip())  # cells of a row
 
     def count(self) -> int:
         """How many rows there are below the header."""
         return sum(1 for _ in bounded(self._rows(), self.options, self.name))
 
     def __iter__(self) -> Iterator[Item | Skipped]:
-        said = (Said(f"line {row.line}", self._cell(row, "path"), partial(self._item, row)) for row in self._rows())
-        yield from bounded(self._files.items(said), self.options, self.name)
+        yield from bounded(self._files.items(map(self._said, self._rows())), self.options, self.name)
+
+    def _said(self, row: _Row) -> Said:
+        path = self._cell(row, "path")
+        return Said(f"line {row.line}", path, partial(self._files.node, path), partial(self._item, row))
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -216,14 +233,18 @@ class Manifest:
     def _further_columns(self) -> tuple[dict[str, int], tuple[str, ...]]:
         """Where those stand that mean nothing here and are kept, and what is to be told of them."""
         places: dict[str, int] = {}
+        again: list[str] = []
         for place, name in enumerate(self._names):
             shown = shown_name(name)
-            if shown and not is_known(shown):
-                places.setdefault(own_name(shown, is_known), place)
+            if not shown or is_known(shown):
+                continue
+            own = own_name(shown, is_known)
+            if places.setdefault(own, place) != place:
+                again.append(own)
         names = [f"'{name}'" for name in places]
         told = [f"kept from the CSV: {', '.join(names[:MAX_COLUMNS])[:MAX_TEXT]}"] if names else []
-        if more := names[MAX_COLUMNS:]:
-            told.append(f"not read from the CSV, more than {MAX_COLUMNS} columns: {', '.join(more)[:MAX_TEXT]}")
+        told += left_out(TOO_MANY, [*places][MAX_COLUMNS:])
+        told += left_out(SAME_NAME, again)
         return dict(list(places.items())[:MAX_COLUMNS]), tuple(told)
 
     def _extra(self, row: _Row) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -238,20 +259,22 @@ class Manifest:
                 f"{len(row.cells)} cells, and the header has {len(self._names)}; "
                 f"put a cell that holds '{self._delimiter}' into quotation marks"
             )
+        if len(row.cells) < self._least:
+            raise OddRow(
+                say(
+                    "{cells}, and the header has {names}; write '{delimiter}' for each empty one, too",
+                    cells=plural(len(row.cells), "cell", "cells"),
+                    names=len(self._names),
+                    delimiter=self._delimiter,
+                )
+            )
         label, domain = (checked(self._cell(row, column), column) for column in ("label", "domain"))
         split, said = split_of(self._cell(row, "split"))
         extra, cut = self._extra(row)
         labels = Labels(label, domain, split, extra)
-        tags, lost = _tags(self._cell(row, "tags"))
+        tags, lost = tags_of((self._cell(row, "tags"),))
         item = self._files.item(self._cell(row, "path"), labels, (*self._told, *said, *cut, *lost))
         return replace(item, tags=tags)
-
-
-def _tags(cell: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The tags that a cell names, with commas between, and what is to be told where some are none."""
-    tags, named = keywords((cell,)), {" ".join(part.split()).casefold() for part in cell.split(",")} - {""}
-    told = f"tags left out: longer than {LONGEST_KEYWORD} characters, or more than {MOST_KEYWORDS}"
-    return tags, (told,) if len(tags) < len(named) else ()
 
 
 def _delimiter(header: str) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from unifex.core import images
 from unifex.data.curation import Rule, choose
 from unifex.data.folder import file_item
-from unifex.data.item import Item, Options, Skipped, SourceError, SourceKind
+from unifex.data.item import Item, Options, Skipped, SourceError, SourceKind, Unread
 from unifex.data.public_datasets import DATASETS, Box, Row
 
 MARGIN = 0.02  # of a box's sides is added around a crop, as the public code's preprocessing does
@@ -62,16 +62,18 @@ class PublicSets:
             yield self._item(row)
 
     def _item(self, row: Row) -> Item | Skipped:
+        name = f"{row.path}#{','.join(f'{side:.0f}' for side in row.box)}" if row.box else row.path
         place = (self.data / row.path).resolve()
         if not place.is_relative_to(self.data):
             return Skipped(row.path, "path leaves the data folder")
         try:
             item = file_item(place, row.path, False, row.labels)
+        except FileNotFoundError:
+            return Skipped(row.path, "file not found")
         except OSError as error:
-            return Skipped(row.path, "file not found" if isinstance(error, FileNotFoundError) else str(error.strerror))
+            return Unread(name, str(error.strerror))
         if row.box is None:
             return item
-        name = f"{row.path}#{','.join(f'{side:.0f}' for side in row.box)}"
         crop = partial(_cropped, item.read, row.box)
         return Item(f"{item.uri}{name[len(row.path) :]}", name, crop, item.labels, item.stamp, keep=True)
 

@@ -33,6 +33,7 @@ from unifex.data.listed import (
     is_split,
     shortened,
     split_of,
+    tags_of,
 )
 from unifex.data.manifest import MAX_LINE, Manifest, NoPathColumn
 from unifex.data.tree import MANIFEST_NAME, RAW, Node, SkippedByReason, Tree, TreeImages, excluded_by, is_service, walk
@@ -197,7 +198,8 @@ class LabelFile:
 
     def rows(self) -> Iterator[Said]:
         """What it says of each."""
-        return (Said(one.where, (one.paths or ("",))[0], partial(self._item, one)) for one in self._read())
+        for one in self._read():
+            yield Said(one.where, (one.paths or ("",))[0], partial(self._node_of, one), partial(self._item, one))
 
     def _item(self, said: Described) -> Item:
         if said.problem:
@@ -205,16 +207,20 @@ class LabelFile:
         label, domain = checked(said.label, "label"), checked(said.domain, "domain")
         split, told = split_of(said.split)
         extra, cut = shortened(said.extra)
+        tags, lost = tags_of(said.tags)
         path = self._path(said)
-        item = self.files.item(path, Labels(label, domain, split, extra), (*said.notes, *told, *cut))
-        return replace(item, tags=said.tags)
+        item = self.files.item(path, Labels(label, domain, split, extra), (*said.notes, *told, *cut, *lost))
+        return replace(item, tags=tags)
+
+    def _node_of(self, said: Described) -> Node:
+        return self.files.node(self._path(said))
 
     def _path(self, said: Described) -> str:
         """The first of the paths that is there, or the last."""
         paths = [path for one in said.paths if (path := self._stems.get(one) if said.by_stem else one)]
         for path in paths[:-1]:
             try:
-                self.files.find(path)
+                self.files.node(path)
                 return path
             except OddRow as odd:
                 if str(odd) != say(NOT_FOUND):

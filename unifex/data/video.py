@@ -62,7 +62,7 @@ class Video:
         except ImageError as error:
             if before:
                 yield self.item(before.seconds, self.stamp, lambda data=before.data: data)
-            yield Skipped(self.path, str(error))
+            yield Unread(self.path, str(error))
             return
         except OSError as error:
             yield Unread(self.path, say("cannot be read ({reason})", reason=error.strerror or error))

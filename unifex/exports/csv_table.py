@@ -7,6 +7,7 @@ from typing import Any
 from unifex.core.language import to_say
 from unifex.core.progress import Work
 from unifex.core.tables import to_csv
+from unifex.data.listed import path_cell
 from unifex.data.manifest import is_known
 from unifex.exports.format import Format
 from unifex.exports.selection import Selection, Tally
@@ -29,9 +30,7 @@ def write(selection: Selection, target: Target, tally: Tally) -> Work[None]:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """Whoever reads a table takes spaces off cells: the path of a name that begins with one begins with ``./``."""
-    path = row["path"]
-    return {**row, "path": f"./{path}" if path[:1].isspace() else path, "tags": SEPARATOR.join(row["tags"])}
+    return {**row, "path": path_cell(row["path"]), "tags": SEPARATOR.join(row["tags"])}
 
 
 FORMAT = Format(

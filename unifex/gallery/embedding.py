@@ -53,7 +53,7 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
             told = str(error)
             if whose := camera(item.path):
                 told = say("{camera}, of which only the preview is read: {reason}", camera=whose, reason=error)
-            outcomes.append(Skipped(item.path, told))
+            outcomes.append(Unread(item.path, told))
             continue
         if picture.note and not camera(item.path):
             item = replace(item, notes=(*item.notes, picture.note))
@@ -66,7 +66,7 @@ def embed_items(embedder: Embedder, items: list[Item], known: set[str]) -> list[
     if pixels:
         made = embedder.engine.bulk(np.stack(pixels))
         for (place, entry), features, sound in zip(waiting, made, are_finite_halves(made)):
-            outcomes[place] = replace(entry, features=features) if sound else Skipped(entry.item.path, say(NOT_FINITE))
+            outcomes[place] = replace(entry, features=features) if sound else Unread(entry.item.path, say(NOT_FINITE))
     return outcomes
 
 

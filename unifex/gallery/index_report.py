@@ -34,7 +34,7 @@ class PruneRefused(GalleryError):
 class IndexReport:
     """The outcome. ``skipped`` were there already and unchanged; ``moved`` are the same items at another place.
 
-    ``removed``: what the source no longer has (prune), or has as a file that is no image any more. ``relabelled``:
+    ``removed``: what the source no longer has (prune), and frames that a changed video has no more. ``relabelled``:
     items that were there and have another label, domain or split now. ``missing``: what is gone from the source and
     stays, since nobody asked to prune. ``remarks``: what was made of files that are not read as they stand, and
     what was said of pictures that are no more.

@@ -88,7 +88,7 @@ def index(
         len(gallery),
         counts.added,
         counts.skipped,
-        len(run.spoiled) + pruned,
+        len(run.replaced) + pruned,
         counts.failed,
         run.seconds(),
         counts.moved,
@@ -140,7 +140,7 @@ class _Run:
         self.gallery, self.writer, self.source, self.pace = gallery, writer, source, pace
         self.rehash, self.prunes = asked.rehash, asked.prunes
         self.counts = Counts()
-        self.spoiled: set[int] = set()  # items whose file is no image any more
+        self.replaced: set[int] = set()  # frames of videos that have others now
         self.source_id = _begin(writer, source, asked)
         self._identity = locations.identity(source.spec)
         self._embedder = gallery.embedder
@@ -151,6 +151,7 @@ class _Run:
         self._met = self._unchanged = 0  # of what is there already: found again, and not read since it is as it was
         self._seen: set[str] = set()
         self._unread: set[str] = set()  # paths of which nobody knows what lies at or below them
+        self._lost_rows = False  # there are rows of which nobody knows which images they name
         self._videos = KnownVideos(self._known, self._seen, self._unread, asked.rehash)
         self._failure: SourceError | None = None
         self._batch: list[Embedded] = []
@@ -232,7 +233,9 @@ class _Run:
 
     def _video_met(self, video: Video) -> None:
         for stored in self._videos.left(video):
-            self._spoil(stored)
+            self._known.make_room(stored.uri)
+            self._left.append(stored.id)
+            self.replaced.add(stored.id)
 
     def _is_new(self, item: Item) -> bool:
         self._seen.add(item.uri)
@@ -255,30 +258,28 @@ class _Run:
             self._unasked.discard(stored.sha256)
             self._said[stored.sha256] = said
 
-    def _refuse(self, refused: Skipped, stored: Stored | None, is_read: bool = False) -> None:
-        """``stored``: the item that was there. ``is_read``: its file was, and is no image any more."""
-        if refused.unread:
+    def _refuse(self, refused: Skipped, stored: Stored | None) -> None:
+        """``stored``: the item that was there. While a file is there it is not gone, whatever has become of it."""
+        self._lost_rows |= refused.of_any
+        if refused.unread or (stored and self._known.places.look(*stored.place) is Place.CHANGED):
             self._unread.add(refused.path)
-        if stored and (is_read or (not refused.unread and self._known.places.look(*stored.place) is Place.CHANGED)):
-            self._spoil(stored)
-        elif stored and (refused.unread or not self.prunes):
+        if self._stays(refused, stored):
             refused = replace(refused, reason=f"{refused.reason}; {STAYS}")
         self.counts.done += 1
         self.counts.failed.append(refused)
         self._refused.append(refused)
 
-    def _spoil(self, stored: Stored) -> None:
-        """Its place shows something else."""
-        self._known.make_room(stored.uri)
-        self._left.append(stored.id)
-        self.spoiled.add(stored.id)
+    def _stays(self, refused: Skipped, stored: Stored | None) -> bool:
+        if stored is None:
+            return refused.unread and self._videos.has(refused.path)
+        return not self.prunes or not self._is_gone(refused.path, stored)
 
     def _collect(self) -> None:
         chunk, future = self._pending.popleft()
         for item, outcome in zip(chunk, future.result()):
             stored = self._known.at(item.uri)
             if isinstance(outcome, Skipped):
-                self._refuse(outcome, stored, is_read=not outcome.unread)
+                self._refuse(outcome, stored)
                 continue
             self.counts.note(outcome.item)
             if stored and stored.sha256 == outcome.sha256:  # only touched
@@ -286,7 +287,7 @@ class _Run:
             elif moved := self._known.moved_to(item, outcome.sha256):
                 self.counts.done += 1
                 self.counts.moved += 1
-                self.spoiled.discard(moved.id)
+                self.replaced.discard(moved.id)
                 self._moved.append((moved.id, outcome))
             elif item.keep and (same := self._known.called_the_same(item, outcome.sha256)):
                 self._skip(same, item)
@@ -331,13 +332,12 @@ class _Run:
 
     def gone(self) -> list[Stored]:
         """What the source had and has no more; nothing of what could not be looked at, or was relocated out of it."""
-        if self._unread & {"", "."}:
-            return []
-        return [
-            stored
-            for path, stored in self._known.not_found()
-            if not self._is_unread(path) and not cannot_be_looked_at(stored) and not self._was_relocated(stored)
-        ]
+        return [stored for path, stored in self._known.not_found() if self._is_gone(path, stored)]
+
+    def _is_gone(self, path: str, stored: Stored) -> bool:
+        if self._is_unread(path) or cannot_be_looked_at(stored) or self._was_relocated(stored):
+            return False
+        return not self._lost_rows or self._known.places.look(*stored.place) is Place.ABSENT
 
     def _was_relocated(self, stored: Stored) -> bool:
         place = self.source.spec
@@ -345,7 +345,8 @@ class _Run:
         return outside and self._known.places.look(*stored.place) is Place.SAME
 
     def _is_unread(self, path: str) -> bool:
-        return any(str(place) in self._unread for place in (path, video_of(path), *PurePosixPath(path).parents))
+        places = (path, video_of(path), *PurePosixPath(path).parents)
+        return "" in self._unread or any(str(place) in self._unread for place in places)
 
     def refuse_prune(self) -> PruneRefused | None:
         """Why nothing should be removed unless it is meant: less than half is left."""

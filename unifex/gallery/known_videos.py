@@ -39,6 +39,14 @@ class KnownVideos:
             self._unread.add(one.path)
         return items
 
+    def has(self, path: str) -> bool:
+        """Whether the source gave frames of a video that it calls so."""
+        return path in self._paths
+
+    @cached_property
+    def _paths(self) -> frozenset[str]:
+        return frozenset(map(frame_names.video_of, self._known.by_path)) - {""}
+
     def left(self, one: Video) -> list[Stored]:
         """What was a frame of it and is none any more, once all of it has been met."""
         if one.path in self._unread:
