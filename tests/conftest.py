@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
 
+if gc.isenabled():  # not until all tests are imported, with all that they need: that stays
+    gc.disable()
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("SSL_CERT_FILE", None)
@@ -87,3 +90,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those in a browser come first, of both the files that take longest: no worker is left with one at the end."""
     place = {f"test_{name}": order for order, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (not item.nodeid.startswith(BROWSER), place.get(item.path.stem, len(place))))
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is looked for among what comes."""
+    gc.freeze()
+    gc.enable()

@@ -99,6 +99,16 @@ def test_cancelling_ends_the_worker(gallery, monkeypatch):
     assert kept_map(gallery) is None
 
 
+def test_a_second_map_without_a_first_takes_one_worker_for_both(gallery, monkeypatch):
+    """To import UMAP takes seconds."""
+    started, popen = [], projection.subprocess.Popen
+    monkeypatch.setattr(projection.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    second = finish(project(gallery, "raw"))
+    assert len(started) == 1
+    assert started[0].poll() is not None
+    assert np.array_equal(second.ids, kept_map(gallery).ids)
+
+
 def test_compiling_ahead_gives_way(tmp_path, monkeypatch):
     monkeypatch.setenv("UNIFEX_CACHE", str(tmp_path))
     assert not compile_ahead(lambda: True)

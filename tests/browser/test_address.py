@@ -218,20 +218,24 @@ def shows(page: Page, gallery: str, filtered: bool) -> None:
     assert page.evaluate(SHOWN_JS) == told
 
 
-@pytest.mark.parametrize("tab", ["search", "gallery", "evaluate", "map", "train"])
-def test_an_address_opens_with_its_gallery_on_every_tab(two, open_page, tab):
-    """Also where what a page begins with is answered late, and where a reload or Back brings the address."""
-    filtered, link = tab in ("search", "gallery"), f"{two.url}#{'' if tab == 'search' else f'tab={tab}&'}gallery=shapes"
-    page = open_page(two.url, link=link)
-    expect(page.locator(f"[role=tab][data-tab-id={tab}]")).to_have_attribute("aria-selected", "true")
-    shows(page, "shapes", filtered)
-    page.reload()
-    page.wait_for_selector("#header .ready")
-    shows(page, "shapes", filtered)
-    page.evaluate(f"unifex.go('{'' if tab == 'search' else f'tab={tab}&'}gallery=all')")
-    shows(page, "all", filtered)
-    page.go_back()
-    shows(page, "shapes", filtered)
+def test_an_address_opens_with_its_gallery_on_every_tab(two, open_page):
+    """Also where a reload or Back brings the address."""
+    page = open_page(two.url)
+    for tab in ("search", "gallery", "evaluate", "map", "train"):
+        filtered, on = tab in ("search", "gallery"), "" if tab == "search" else f"tab={tab}&"
+        page.goto("about:blank")  # who follows a link has a new document
+        page.goto(f"{two.url}#{on}gallery=shapes")
+        page.wait_for_selector("#header .ready")
+        expect(page.locator(f"[role=tab][data-tab-id={tab}]")).to_have_attribute("aria-selected", "true")
+        shows(page, "shapes", filtered)
+        if tab in ("gallery", "map"):  # with filters and without: a reload begins as a link does
+            page.reload()
+            page.wait_for_selector("#header .ready")
+            shows(page, "shapes", filtered)
+        page.evaluate(f"unifex.go('{on}gallery=all')")
+        shows(page, "all", filtered)
+        page.go_back()
+        shows(page, "shapes", filtered)
 
 
 def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):

@@ -63,7 +63,7 @@ def first_hit(page: Page):
     return page.locator("#hits .grid[data-kind=hits] .card").first
 
 
-_LOOKS, _LOOKS_AT_A_JOB = 4, 40
+_LOOKS, _LOOKS_AT_A_JOB = 5, 50
 # What the page waits for, but the jobs, of which it asks again and again.
 WATCH_JS = r"""(() => {
   const real = window.fetch, answered = new Set(), told = /"msg":"process_completed","event_id":"(\w+)"/g;
@@ -141,8 +141,17 @@ def before_any_answer(page: Page) -> Iterator[None]:
     page.evaluate("() => { window.late = null; (window.waiting ?? []).splice(0).forEach((done) => done()); }")
 
 
-CALLS_JS = """() => new Promise((done, fail) => setTimeout(() => requestAnimationFrame(() => (
-  window.calls ? done([...window.calls]) : fail(new Error('nobody watches this page: WATCH_JS')))), 30))"""
+SETTLED_JS = """([looks, looksAtAJob]) => new Promise((done, fail) => {
+  let before = '', alike = 0;
+  const look = () => setTimeout(() => requestAnimationFrame(() => {
+    if (!window.calls) return fail(new Error('nobody watches this page: WATCH_JS'));
+    const calls = [...window.calls].join();
+    alike = calls === before ? alike + 1 : 0;
+    before = calls;
+    if (alike < (calls ? looksAtAJob : looks)) look(); else done();
+  }), 30);
+  look();
+})"""
 
 
 def settle(page: Page) -> None:
@@ -151,11 +160,7 @@ def settle(page: Page) -> None:
 
     A call that goes on as long as what it tells of is not waited for: then nothing else may have come for a while.
     """
-    calls, before, alike = [], [], 0
-    while alike < (_LOOKS_AT_A_JOB if calls else _LOOKS):  # the next question comes within a turn of the page, or two
-        calls = page.evaluate(CALLS_JS)
-        alike = alike + 1 if before == calls else 0
-        before = calls
+    page.evaluate(SETTLED_JS, [_LOOKS, _LOOKS_AT_A_JOB])  # the next question comes within a turn of the page, or two
 
 
 def press_for_job(page: Page, button: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import multiprocessing
 import os
 import runpy
@@ -90,6 +91,7 @@ def _program(
     stderr: Path,
     before: tuple[Callable[..., None], Any] | None,
 ) -> None:
+    gc.freeze()  # what is imported here stays, and is not looked through again in each
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

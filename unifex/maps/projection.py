@@ -59,12 +59,19 @@ class Map:
     placed: int = 0
 
 
-def project(gallery: Gallery, model: str = "", refresh: bool = False, current: Snapshot | None = None) -> Work[Map]:
+def project(
+    gallery: Gallery,
+    model: str = "",
+    refresh: bool = False,
+    current: Snapshot | None = None,
+    worker: UmapWorker | None = None,
+) -> Work[Map]:
     """The map of a gallery by its own model or by the name of a baseline or another model.
 
-    Fitted once and kept; ``refresh`` fits it again. ``current``: of the items in this snapshot. Another model's map
-    starts from the gallery's own, so that both have one orientation. Equal images lie in one point. Closing the
-    generator ends the work. Raises :class:`GalleryError` for fewer than four different images.
+    Fitted once and kept; ``refresh`` fits it again. ``current``: of the items in this snapshot; ``worker``: which has
+    begun, and goes on. Another model's map starts from the gallery's own, so that both have one orientation. Equal
+    images lie in one point. Closing the generator ends the work. Raises :class:`GalleryError` for fewer than four
+    different images.
     """
     own = not model or model == gallery.config.model
     model = gallery.config.model if own else model
@@ -91,7 +98,7 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False, current: S
     kept = None if refresh else _read(gallery, fingerprint, current.columns, model)
     if kept and (found := _with_newcomers(kept, current.columns, index)):
         return found
-    with UmapWorker() as worker:
+    with contextlib.nullcontext(worker) if worker else UmapWorker() as worker:
         worker.start()
         near = (yield from gallery.find_neighbours(current)) if own else None
         if near is None:
@@ -99,7 +106,7 @@ def project(gallery: Gallery, model: str = "", refresh: bool = False, current: S
         near = yield from neighbours.between(near, groups, index.embeddings)
         start = principal_coords(index.embeddings[groups.first])
         if not own:
-            first = yield from project(gallery, current=current)
+            first = yield from project(gallery, current=current, worker=worker)
             start = first.coords[groups.first] / max(np.abs(first.coords).max(), 1e-12) * START_SPREAD
         coords = (yield from worker.fit(near, start))[groups.of]
     if not own:
@@ -311,6 +318,8 @@ def _following(process: subprocess.Popen, epochs: int) -> Work[bool]:
     def read() -> None:
         for line in process.stdout or ():
             lines.put(line)
+            if line.strip() == DONE:  # what comes next is of its next work
+                return
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()

@@ -2,9 +2,9 @@
 
     python -m unifex.maps.umap_worker OUT.npy PRIORITY
 
-Once UMAP is imported, the path of its work is read from standard input, a .npz of ``near`` int [N, k] and
-``distances`` float [N, k] (each row begins with the item itself), ``start`` float [N, 2], ``epochs``, ``seed``. Prints
-the number of the epoch it is in, a line each, and "done" once float32 [N, 2] is written to OUT.
+Once UMAP is imported, the paths of its works are read from standard input, a line each: a .npz of ``near`` int [N, k]
+and ``distances`` float [N, k] (each row begins with the item itself), ``start`` float [N, 2], ``epochs``, ``seed``.
+Prints the number of the epoch it is in, a line each, and "done" once float32 [N, 2] is written to OUT.
 PRIORITY is 0 or, up to 19, how much all else comes first.
 """
 
@@ -41,7 +41,7 @@ def keep_compiled() -> None:
 
 
 def main() -> None:
-    """Import, read the work, fit, write the result."""
+    """Import, then read a work, fit it, write its result, until nobody wants another."""
     warnings.filterwarnings("ignore")
     if hasattr(os, "nice"):  # not on Windows
         os.nice(int(sys.argv[2]))
@@ -49,23 +49,22 @@ def main() -> None:
         keep_compiled()
     import umap
 
-    if not (path := sys.stdin.readline().strip()):  # nobody waits any more
-        return
-    with np.load(path) as work:
-        near, distances, start = work["near"], work["distances"], work["start"]
-        epochs, seed = int(work["epochs"]), int(work["seed"])
-    print("0", flush=True)
-    fitted = umap.UMAP(
-        n_neighbors=near.shape[1],
-        n_epochs=epochs,
-        init=start,
-        random_state=seed,
-        precomputed_knn=(near, distances, None),
-        force_approximation_algorithm=True,  # umap forgets precomputed neighbours of fewer than 4,096 points
-        tqdm_kwds={"file": EpochLines(), "disable": False, "bar_format": "{n_fmt}", "mininterval": 0.2},
-    ).fit(start)  # the data itself is not looked at: neighbours and start are given
-    np.save(sys.argv[1], fitted.embedding_.astype(np.float32))
-    print(DONE, flush=True)  # to end takes a third of a second more
+    while path := sys.stdin.readline().strip():
+        with np.load(path) as work:
+            near, distances, start = work["near"], work["distances"], work["start"]
+            epochs, seed = int(work["epochs"]), int(work["seed"])
+        print("0", flush=True)
+        fitted = umap.UMAP(
+            n_neighbors=near.shape[1],
+            n_epochs=epochs,
+            init=start,
+            random_state=seed,
+            precomputed_knn=(near, distances, None),
+            force_approximation_algorithm=True,  # umap forgets precomputed neighbours of fewer than 4,096 points
+            tqdm_kwds={"file": EpochLines(), "disable": False, "bar_format": "{n_fmt}", "mininterval": 0.2},
+        ).fit(start)  # the data itself is not looked at: neighbours and start are given
+        np.save(sys.argv[1], fitted.embedding_.astype(np.float32))
+        print(DONE, flush=True)
 
 
 if __name__ == "__main__":
