@@ -100,6 +100,7 @@ def build(context: AppContext) -> Page:
         add_endpoints(context)
         app.get_ready(page, header)
         listen(page.load, app.gallery.visit.show, None, app.gallery.visit.shown)
+        listen(page.load, app.train.switch.begin_to_tell, None, [app.train.switch.told])
         app.search_from_elsewhere(map_page)
         app.follow_the_model()
         app.follow_corrections(evaluate_page)
