@@ -22,7 +22,7 @@ from unifex.gallery.gallery import Gallery
 from unifex.ui.components.basic import Choice, job_notice, notice
 from unifex.ui.components.failures_view import FailuresView
 from unifex.ui.components.gallery_picker import gallery_picker
-from unifex.ui.components.item_view import ItemView, taken_back
+from unifex.ui.components.item_view import BACK_ALREADY, ItemView, leave_out, take_back
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
@@ -226,20 +226,21 @@ class EvaluateTab:
 
     def undo(self, name: str, event: gr.EventData) -> Updates:
         """(gallery; a correction's key) -> as :meth:`mend`. Raises ``GalleryError``."""
-        said = taken_back(self.context.writable(name), int(event.item))
-        return self._done(say("Taken back: {sentence}", sentence=said.sentence))
+        said = take_back(self.context.writable(name), int(event.item))
+        return self._done(say("Taken back: {sentence}", sentence=said.sentence) if said else say(BACK_ALREADY))
 
     def _done(self, sentence: str) -> Updates:
         return {self.notice: message(sentence, kind="good"), self.item_view.corrected: Wish.new()}
 
 
 def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:
-    """Store one correction; what was done."""
+    """Store one correction; what was done, though it was before."""
+    if act == "drop":
+        return leave_out(gallery, item).sentence
     first = gallery.record(item)
     last = gallery.record(other) if other else first
     make = {
         "relabel": lambda: corrections.relabel(first, last.label, last.domain),
-        "drop": lambda: corrections.drop(first),
         "same": lambda: corrections.same(first, last),
     }
     if act not in make:
@@ -250,12 +251,18 @@ def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:
     return said.sentence
 
 
-# Pictures whose item was corrected since they were listed are dimmed, wherever that was; taken back, no more.
+# Pictures whose item was corrected since they were listed are dimmed, wherever that was, and what could be done with it
+# cannot be done again; taken back, no more.
 _MARKS_JS = """
 const mark = () => {
   unifex.corrected = new Set(JSON.parse(props.value || '[]'));
   for (const node of document.querySelectorAll('[data-subject]')) {
-    node.classList.toggle('done', unifex.corrected.has(node.dataset.subject));
+    const done = unifex.corrected.has(node.dataset.subject);
+    node.classList.toggle('done', done);
+    for (const act of node.closest('#failures') ? node.querySelectorAll('.act') : []) {
+      if (done && act === document.activeElement) node.nextElementSibling.focus();
+      act.disabled = done;
+    }
   }
 };
 watch('value', mark);
