@@ -68,6 +68,13 @@ def left_out(database: Database, item: int) -> Correction | None:
     return Correction(*said) if said else None
 
 
+def count_left_out(database: Database) -> int:
+    """How many items corrections leave out."""
+    query = "SELECT COUNT(*) FROM corrections JOIN items USING (uri, sha256) WHERE kind = 'drop'"
+    with database.connect() as connection:
+        return connection.execute(query).fetchone()[0]
+
+
 def _nobodys(found: dict[str, list[int]]) -> list[str]:
     return [name for name, ids in found.items() if not ids]
 

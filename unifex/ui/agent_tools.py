@@ -293,6 +293,8 @@ def _told(report: IndexReport | Counted) -> str:
         *(f"refused {skipped.path}: {skipped.reason}" for skipped in report.failed[:MAX_NAMES]),
         *map(str, report.remarks[:MAX_NAMES]),
     ]
+    if report.left_out:
+        lines.append(f"corrections leave out {plural(report.left_out, 'item')} more")
     if report.missing:
         lines.append(f"{plural(report.missing, 'item')} of this source cannot be found there any more, and stay")
     return "\n".join(lines)
