@@ -23,13 +23,14 @@ const markCard = (card, { mark, tone, line, subject }, canPrefer) => {
   card.classList.toggle('done', isDone(subject));
 };
 
-const headOf = (group, subject, number) => {
+const headOf = (group, subject, number, once) => {
   const head = make('div', 'group-head');
   head.append(make('span', '', group.title));
   head.firstChild.dataset.done = say('corrected');
   for (const act of group.acts) {
     const button = Object.assign(make('button', 'act', act.text), { type: 'button', title: act.title });
     Object.assign(button.dataset, { act: act.kind, item: act.item, other: act.other, group: number });
+    button.disabled = once && isDone(subject);
     head.append(button);
   }
   head.dataset.subject = subject;
@@ -92,6 +93,7 @@ export const drawGroups = (grid, data) => {
   known.data = data;
   const firsts = new Set(data.groups.map((group) => group.at));
   cards.forEach((card, at) => markCard(card, data.items[at], data.prefer && !firsts.has(at)));
-  data.groups.forEach((group, number) => cards[group.at].before(headOf(group, data.items[group.at].subject, number)));
+  const once = Boolean(grid.closest('#failures'));  // duplicates that are dealt with go
+  data.groups.forEach((group, number) => cards[group.at].before(headOf(group, data.items[group.at].subject, number, once)));
   goOn(grid, known);
 };

@@ -35,7 +35,7 @@ from unifex.training.distributed import Processes
 from unifex.training.held_out import HoldOut
 from unifex.training.resume import checkpoints, has_reached_an_epoch
 from unifex.training.run import assist, train
-from unifex.ui.components.model_switch import ModelSwitch
+from unifex.ui.components.model_switch import ModelSwitch, Told
 from unifex.ui.context import AppContext
 
 DEEP = replace(
@@ -322,8 +322,11 @@ def test_the_page_indexes_anew_what_has_features_of_its_own(taught):
         time.sleep(0.05)
     job = context.outcome("use")
     assert [made.name for made in job.result] == [f"{gallery.name} ({NAME})"]
-    assert switch.made("")
-    assert "stands beside" in switch.show_change(gallery.name, "")[switch.notice]
+    assert switch.made(Told())
+    assert "stands beside" in switch.show_change(gallery.name, Told())[switch.notice]
+    library = context.library
+    library.delete(library.rename(f"{gallery.name} ({NAME})", "elsewhere").name)
+    assert f"{gallery.name} ({NAME})" in switch.show_change(gallery.name, Told())[switch.notice]
 
 
 class Slow:

@@ -54,7 +54,7 @@ def test_csv_rows_that_cannot_be_used(folder):
         "line 3": "no path in this line",
         "shapes/disc/0.png": "line 5: listed twice; line 4 names it, too",
         "shapes/disc/1.png": "line 6: split 'holdout' is none of train, query, index",
-        "link.png": "line 7: symbolic link, not followed; --follow-links follows it",
+        "link.png": "line 7: symbolic link, not followed unless that is asked for",
         "shapes": "line 8: a folder; a row names one file",
     }
 

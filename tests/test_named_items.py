@@ -54,8 +54,10 @@ def test_what_was_left_out_is_told_to_be_so(called, gallery, tmp_path):
     ):
         code, told = called(*command)
         assert (code, "leaves out" in told, "correct drawn --undo" in told) == (1, True, True), told
-    with pytest.raises(Exception, match=f"leaves out {id}, as a correction says"):
+        assert f"--undo {OUT}" in told
+    with pytest.raises(Exception, match=f"leaves out '{OUT}', as a correction says") as refused:
         gallery.record(id)
+    assert "--undo" not in str(refused.value)
     with pytest.raises(Exception, match="has no item 'none'"):
         gallery.item_at("none")
 

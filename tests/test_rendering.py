@@ -54,7 +54,7 @@ MARKUP = {
     "part of an evaluation": lambda: failure_lists.part_title(Part(label=EVIL), MEASURED, 0, 0),
     "labels": lambda: evaluation_report.labels(MEASURED, "<script>alert('1')"),
     "corrections": lambda: failure_lists.corrections(
-        [Correction("drop", EVIL, EVIL, "0" * 64)], [Correction("drop", EVIL, EVIL, "0" * 64)], EVIL, editable=True
+        [Correction("drop", EVIL, EVIL, "0" * 64)], [Correction("drop", EVIL, EVIL, "0" * 64)], editable=True
     ),
     "changed": lambda: training_report.changed([CHANGED], lambda _: CARD, EVIL, EVIL),
 }

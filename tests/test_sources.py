@@ -65,8 +65,8 @@ def test_folder_refuses_what_is_no_image_and_follows_no_link(tmp_path):
     assert refused == {
         ".hidden.png": "skipped: hidden file or folder",
         ".git": "skipped: history of git",
-        "link.png": "symbolic link, not followed; --follow-links follows it",
-        "folder-link": "symbolic link, not followed; --follow-links follows it",
+        "link.png": "symbolic link, not followed unless that is asked for",
+        "folder-link": "symbolic link, not followed unless that is asked for",
         "notes.txt": "not an image",
         "more.zip": "archive inside the source; unpack it first",
         "pipe.png": "not a regular file",

@@ -24,9 +24,11 @@ from tests.support.browsing import (
     wait_until_it_listens,
 )
 from tests.support.drawing import LABELS, encoded, picture, write_folder
-from tests.support.galleries import run_index
+from tests.support.galleries import make_model, run_index
 from tests.support.serving import Server, serve
+from unifex.core.progress import finish
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
 
 pytestmark = pytest.mark.browser
@@ -137,6 +139,34 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     expect(page.locator("#search-status")).to_contain_text("unifex-lite-4")
     settle(page)
     assert scores(page) == before
+
+
+def test_a_change_of_model_is_told_once_of_its_gallery_and_what_becomes_of_that_hinders_no_training(
+    server, embedder, open_page, tmp_path
+):
+    run_index(Gallery.create(server.indexes / "used", embedder), write_folder(tmp_path / "pictures", views=2))
+    library = Library(server.indexes)
+    finish(library.use("used", make_model(embedder, "other")))
+    page = open_page(server.url)
+    open_training(page, "used")
+    told = page.locator("#train-notice")
+    page.get_by_role("button", name="Go back to 'unifex-lite-4'").click()
+    expect(told).to_contain_text("Searching with 'unifex-lite-4' now")
+    expect(told).to_contain_text("'used': 8 items")
+    open_training(page, "drawn")
+    expect(told).to_be_empty()
+    reload(page)
+    open_training(page, "used")
+    expect(page.get_by_role("button", name="Go back to 'other'")).to_be_visible()
+    expect(told).to_be_empty()
+    library.rename("used", "renamed")  # another program
+    reload(page)
+    open_training(page, "drawn")
+    choose(page, "#train-preset", "Quick")
+    field(page, "train-name").fill("after-neck")
+    page.locator("#train-button").click()
+    expect(page.locator("#before-after-table")).to_contain_text("after-neck", timeout=120_000)
+    expect(page.locator("#train-curves .scatterlayer .trace")).to_have_count(3)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from unifex.cli.shared import adding_to, chosen_source, embedder, reading, refus
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.files import check_suffix, write_atomically_with
-from unifex.core.text import duration, plural
+from unifex.core.text import command, duration, plural
 from unifex.data import sources
 
 
@@ -76,6 +76,9 @@ def _index(options: argparse.Namespace) -> dict[str, Any]:
         f"{report.skipped:,} unchanged, {report.moved:,} moved, {report.relabelled:,} relabelled, "
         f"{report.removed:,} removed, {len(report.failed):,} refused, in {duration(report.seconds)}",
     )
+    if report.left_out:
+        undo = command("correct", report.gallery)
+        say(options, f"corrections leave out {plural(report.left_out, 'item')} more: `{undo}` lists them")
     if report.missing:
         say(options, f"{plural(report.missing, 'item')} of this source cannot be found there; --prune removes such")
     return following.follow(options, gallery, source, report) if options.watch else asdict(report)

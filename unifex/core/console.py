@@ -39,7 +39,8 @@ def run(program: Callable[[], int], stopped: str) -> int:
         except Exception as error:
             if isinstance(error, BrokenPipeError) and _reader_has_gone():
                 return UNREAD
-            print(f"unifex: {explain(error).sentence}", file=sys.stderr)
+            command = getattr(error, "command", "")
+            print(f"unifex: {explain(error).sentence}{f' (here: {command})' if command else ''}", file=sys.stderr)
             code = FAILED
         for stream in _streams():
             stream.flush()

@@ -6,4 +6,9 @@ A message of it is a sentence for people: what is wrong, and what to do. Everyth
 
 
 class UnifexError(Exception):
-    """Something that a user can mend; the message names the cause and the remedy."""
+    """Something that a user can mend; the message names the cause and the remedy. ``command``: what that is to type,
+    for the command line alone: a page has its own ways."""
+
+    def __init__(self, *sentence: object, command: str = ""):
+        super().__init__(*sentence)
+        self.command = command

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from unifex.core import images
 from unifex.core.files import leaves
 from unifex.core.language import say, to_say
-from unifex.core.text import printable, reason
+from unifex.core.text import command, printable, reason
 from unifex.data.item import Item, Labels, Options, Source, SourceError, SourceKind
 from unifex.data.sidecars import open_tree
 from unifex.data.tree import ARCHIVES, RAW, Node, is_service, top_folder
@@ -84,7 +84,8 @@ class Archive:
             ) from error
         if any(info.filename == BUNDLE_CONTENTS for info in infos):
             raise SourceError(
-                say("'{shown}' is a packed gallery, not images: `python -m unifex unpack` opens it", shown=shown)
+                say("'{shown}' is a packed gallery, not images: unpack it, by itself", shown=shown),
+                command=command("unpack", str(path)),
             )
         if sum(info.file_size for info in infos) > MAX_UNPACKED:
             raise SourceError(

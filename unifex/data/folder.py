@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,7 +22,7 @@ from unifex.data.sidecars import ANNOTATIONS, open_label_file, open_tree
 from unifex.data.tree import GALLERY_FILES, LABEL_FILES, RAW, TABLES, Node, is_service, notes
 from unifex.data.video import Video
 
-LINK = "symbolic link, not followed; --follow-links follows it"
+LINK = to_say("symbolic link, not followed unless that is asked for")
 
 
 class FolderTree:
@@ -86,7 +87,7 @@ class FolderTree:
 
     def _node(self, entry: os.DirEntry[str] | Path, path: str) -> Node:
         if entry.is_symlink() and not self.options.follow_links:
-            return Node(path, "link", LINK)
+            return Node(path, "link", say(LINK))
         try:
             if entry.is_file():
                 return Node(path)
@@ -229,10 +230,11 @@ def _open_folder(spec: str, options: Options) -> Source:
     if all(tree.find(name) for name in GALLERY_FILES):
         raise SourceError(
             say(
-                "'{root}' is a gallery, not images: `--library {parent}` has it",
+                "'{root}' is a gallery, not images: start UniFEx with '{parent}' as its library to see it",
                 root=tree.root,
                 parent=tree.root.parent,
-            )
+            ),
+            command=f"--library {shlex.quote(str(tree.root.parent))}",
         )
     return open_tree(tree, str(tree.root), options, tree.top())
 

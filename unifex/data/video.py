@@ -99,7 +99,7 @@ class Video:
     def said_of_so_many(self, count: int) -> Iterator[Skipped]:
         """That the rest was not taken, where there is one."""
         if count >= MAX_FRAMES:
-            text = to_say("no more than {most:,} frames are taken of a video; --frames every SECONDS takes fewer")
+            text = to_say("no more than {most:,} frames are taken of a video; take one every so many seconds")
             yield Skipped(self.path, say(text, most=MAX_FRAMES))
 
     def _not_read(self) -> bytes:

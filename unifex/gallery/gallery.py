@@ -173,7 +173,7 @@ class Gallery:
         """The item with this id. Raises ``NoSuchItem``."""
         found = self.records([item])
         if not found:
-            raise NoSuchItem(naming.why_missing(self.database, [item]))
+            raise naming.missing_error(self.database, [item], kind=NoSuchItem)
         return found[0]
 
     def item_at(self, path: str) -> Record:

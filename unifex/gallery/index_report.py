@@ -37,7 +37,7 @@ class IndexReport:
     ``removed``: what the source no longer has (prune), and frames that a changed video has no more. ``relabelled``:
     items that were there and have another label, domain or split now. ``missing``: what is gone from the source and
     stays, since nobody asked to prune. ``remarks``: what was made of files that are not read as they stand, and
-    what was said of pictures that are no more.
+    what was said of pictures that are no more. ``left_out``: items beside ``items`` that corrections leave out.
     """
 
     gallery: str
@@ -51,6 +51,7 @@ class IndexReport:
     relabelled: int = 0
     missing: int = 0
     remarks: list[Remark] = field(default_factory=list)
+    left_out: int = 0
 
     def changes(self) -> str:
         """As "3 added, 1 removed"; empty when the gallery is as it was, whatever was refused again."""

@@ -25,6 +25,7 @@ from unifex.data.item import Item, Skipped, Source, SourceError
 from unifex.data.locations import Place
 from unifex.data.sources import open_source
 from unifex.data.video import Video, entries, unfolded
+from unifex.gallery import naming
 from unifex.gallery.embedding import embed_items, said_by_file
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import Counts, IndexReport, PruneRefused
@@ -95,6 +96,7 @@ def index(
         counts.relabelled,
         0 if run.prunes else len(run.gone()),
         counts.remarks(),
+        naming.count_left_out(gallery.database),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unifex.core.language import say
-from unifex.core.text import LISTED
+from unifex.core.text import LISTED, command
+from unifex.gallery.corrections import COLUMNS, Correction
 from unifex.gallery.database import Database
 from unifex.gallery.errors import GalleryError
 
@@ -34,20 +35,44 @@ def ids_named(
                 )
             )  # fmt: skip
     if missing := _nobodys(found):
-        raise GalleryError(why_missing(database, missing, (*by, "id") if or_by_id else by))
+        raise missing_error(database, missing, (*by, "id") if or_by_id else by)
     return [found[name][0] for name in names]
 
 
-def why_missing(database: Database, missing: Sequence[str | int], by: Sequence[str] = ("id",)) -> str:
-    """What to say of items that are not to be found: that they were left out, where that is why."""
-    dropped = [name for name, ids in database.find([str(name) for name in missing], by, dropped=True).items() if ids]
-    if dropped:
-        return say(
-            "gallery '{name}' leaves out {items}, as a correction says; to have it again, take that back: "
-            "correct {name} --undo PATH, or on the Evaluate tab",
-            name=database.name, items=_listed(dropped),
+def missing_error(
+    database: Database,
+    missing: Sequence[str | int],
+    by: Sequence[str] = ("id",),
+    kind: type[GalleryError] = GalleryError,
+) -> GalleryError:
+    """What to raise for items that are not to be found: that they were left out, where that is why."""
+    dropped = [id for ids in database.find([str(name) for name in missing], by, dropped=True).values() for id in ids]
+    if paths := [said.path for item in dropped if (said := left_out(database, item))]:
+        return kind(
+            say(
+                "gallery '{name}' leaves out {items}, as a correction says; to have it again, take that back on the "
+                "Evaluate tab",
+                name=database.name, items=_listed(paths),
+            ),
+            command=command("correct", database.name, *(word for path in paths[:LISTED] for word in ("--undo", path))),
         )  # fmt: skip
-    return say("gallery '{gallery}' has no item {item}", gallery=database.name, item=_listed(missing))
+    return kind(say("gallery '{gallery}' has no item {item}", gallery=database.name, item=_listed(missing)))
+
+
+def left_out(database: Database, item: int) -> Correction | None:
+    """The correction that leaves out the item with this id; None for one that is there, or that there never was."""
+    columns = ", ".join(f"corrections.{column}" for column in COLUMNS)
+    query = f"SELECT {columns} FROM corrections JOIN items USING (uri, sha256) WHERE kind = 'drop' AND items.id = ?"
+    with database.connect() as connection:
+        said = connection.execute(query, (item,)).fetchone()
+    return Correction(*said) if said else None
+
+
+def count_left_out(database: Database) -> int:
+    """How many items corrections leave out."""
+    query = "SELECT COUNT(*) FROM corrections JOIN items USING (uri, sha256) WHERE kind = 'drop'"
+    with database.connect() as connection:
+        return connection.execute(query).fetchone()[0]
 
 
 def _nobodys(found: dict[str, list[int]]) -> list[str]:

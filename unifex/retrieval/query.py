@@ -116,7 +116,7 @@ class Query:
         wanted = dict.fromkeys((*self.items, *self.more, *self.less))
         there = {record.id for record in gallery.records(list(wanted))}
         if missing := [item for item in wanted if item not in there]:
-            raise GalleryError(naming.why_missing(gallery.database, missing))
+            raise naming.missing_error(gallery.database, missing)
 
     @property
     def shows(self) -> bool:

@@ -98,11 +98,12 @@ def check_room(path: Path, rows: int, row_bytes: int) -> int:
         raise GalleryError(
             say(
                 "deep training keeps {needed} of maps in {name} while it runs, and {free} are free: make "
-                "room, take fewer views (--augmentations) or fewer images of large classes (--max-images)",
+                "room, or take fewer crops and mirror images, or fewer images of a class",
                 needed=bytes_text(needed),
                 name=path.parent.name,
                 free=bytes_text(free),
-            )
+            ),
+            command="--augmentations, --max-images",
         )
     return needed
 

@@ -302,9 +302,8 @@ class _Training:
             )
         elif (count := self.config.augmentations) and not self.config.in_one_step:
             if isinstance(self.features, FeatureTable):
-                raise GalleryError(
-                    say("crops and mirror images are trained on in memory only: set views to 0 (--augmentations 0)")
-                )
+                told = say("crops and mirror images are trained on in memory only: ask for none of them")
+                raise GalleryError(told, command="--augmentations 0")
             records = self.gallery.records(columns.ids[train])
             augmented = yield from augmented_features(self.gallery, records, count)
         labels = np.unique(columns.classes[train], return_inverse=True)[1]

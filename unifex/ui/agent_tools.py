@@ -24,6 +24,7 @@ from unifex.core.text import plural, shortened, size
 from unifex.data.item import SourceError
 from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import EvalProtocol
+from unifex.gallery.counted import Counted
 from unifex.gallery.gallery import Facts, Gallery, Record
 from unifex.gallery.index_report import IndexReport
 from unifex.models.image_like import ImageLike
@@ -281,10 +282,10 @@ async def came_of(job: Job, tell: Callable[[Any], str]) -> Answer:
         return [_text(f"still at work: {step.stage}{far}. Call this again, with the same arguments, to wait for it.")]
 
 
-def _told(report: Any) -> str:
+def _told(report: IndexReport | Counted) -> str:
     """Of an indexing, or of a packed gallery that was opened."""
     if not isinstance(report, IndexReport):
-        return f"gallery '{report.name}' is open: {plural(len(report), 'item')}"
+        return f"gallery '{report.name}' is open: {report.items}"
     lines = [
         f"gallery '{report.gallery}': {plural(report.items, 'item')}, {report.added:,} added, "
         f"{report.skipped:,} unchanged, {report.moved:,} moved, {report.relabelled:,} relabelled, "
@@ -292,6 +293,8 @@ def _told(report: Any) -> str:
         *(f"refused {skipped.path}: {skipped.reason}" for skipped in report.failed[:MAX_NAMES]),
         *map(str, report.remarks[:MAX_NAMES]),
     ]
+    if report.left_out:
+        lines.append(f"corrections leave out {plural(report.left_out, 'item')} more")
     if report.missing:
         lines.append(f"{plural(report.missing, 'item')} of this source cannot be found there any more, and stay")
     return "\n".join(lines)

@@ -102,6 +102,7 @@ def build(context: AppContext) -> Page:
         add_endpoints(context)
         app.get_ready(page, header)
         listen(page.load, app.gallery.visit.show, None, app.gallery.visit.shown)
+        listen(page.load, app.train.switch.begin_to_tell, None, [app.train.switch.told])
         app.search_from_elsewhere(map_page)
         app.follow_the_model()
         app.follow_corrections(evaluate_page)
@@ -199,6 +200,8 @@ class _Tabs:
         listen(anywhere, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         drawn = [evaluate.gallery, evaluate.drawn, evaluate.before]
         listen([*anywhere, page.select], evaluate.show_corrections, drawn, evaluate.corrected)
+        anew = [*anywhere, page.select, evaluate.gallery.change]
+        listen(anew, evaluate.said.show, [evaluate.gallery], evaluate.said.shown)
         self.map.follow(corrected)
 
     def share_filters(self, visited: Dependency) -> None:

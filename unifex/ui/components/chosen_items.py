@@ -17,6 +17,7 @@ from unifex.core.progress import Work, finish
 from unifex.core.text import plural, reason, shortened
 from unifex.data.item import Labels
 from unifex.gallery import changing, corrections, tags
+from unifex.gallery.counted import counted
 from unifex.gallery.gallery import Gallery, Record
 from unifex.gallery.library import check_name
 from unifex.gallery.picking import Labelling, as_it_is, pick
@@ -198,7 +199,7 @@ class ChosenItems:
             raise UnifexError(say("there is a gallery '{new}' already; choose another name", new=new))
         if workspace := self.context.workspace:
             workspace.check_fits(len(ids), gallery.facts().bytes * len(ids) // max(1, len(gallery)))
-        work = pick(gallery, ids, new, self.context.library, labels)
+        work = counted(pick(gallery, ids, new, self.context.library, labels))
         job = self.context.start(PICK, new, work, gallery.name)
         return {self.awaited: (job.id, then)}
 
@@ -301,7 +302,7 @@ class ChosenItems:
         told = say("Its features were copied, nothing was embedded again; its image files are where they were.")
         go = {"show": self.elsewhere.show, "train": self.elsewhere.train}[then]
         title = say(
-            "Gallery '{name}' has {images}", name=job.result.name, images=plural(len(job.result), "image", "images")
+            "Gallery '{name}' has {images}", name=job.result.name, images=plural(job.result.count, "image", "images")
         )
         return {self.outcome: message(title, told, "good"), **go(job.result.name)}
 

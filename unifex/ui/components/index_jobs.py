@@ -15,12 +15,12 @@ from unifex.core.errors import UnifexError
 from unifex.core.jobs import Job, State
 from unifex.core.language import say
 from unifex.core.progress import Work
-from unifex.core.text import plural
 from unifex.data import sources, uploads
 from unifex.data.frame_names import Choice
 from unifex.data.item import Options, Source, SourceError
 from unifex.gallery import bundle
 from unifex.gallery.bundle_file import is_bundle
+from unifex.gallery.counted import Counted, counted
 from unifex.gallery.gallery import Gallery, GalleryBusy, GalleryError
 from unifex.gallery.index_report import IndexReport
 from unifex.gallery.indexing import PruneRefused, announce, index
@@ -153,10 +153,11 @@ class IndexJobs:
         self.context.following.refresh()  # a gallery that follows its folders has another one
         return report
 
-    def _unpacking(self, spec: str, name: str) -> Work[Gallery]:
-        gallery = yield from bundle.unpack(Path(spec), name, self.context.library)
-        uploads.discard(gallery.folder.parent, spec)
-        return gallery
+    def _unpacking(self, spec: str, name: str) -> Work[Counted]:
+        library = self.context.library
+        made = yield from counted(bundle.unpack(Path(spec), name, library))
+        uploads.discard(library.folder, spec)
+        return made
 
     def resume(self, name: str) -> Job:
         """Go on with the source of a gallery whose indexing was cut off, and do what that was to do."""
@@ -202,6 +203,4 @@ def came_of(job: Job, going_on: bool) -> str:
         return message(say("Indexing '{name}' was cancelled", name=job.name), resume, "warning")
     if isinstance(job.result, IndexReport):
         return gallery_report.report(job.result)
-    return message(
-        say("Gallery '{name}' is open", name=job.result.name), plural(len(job.result), "item", "items"), "good"
-    )
+    return message(say("Gallery '{name}' is open", name=job.result.name), job.result.items, "good")

@@ -15,7 +15,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.text import reason
-from unifex.gallery import corrections
+from unifex.gallery import corrections, naming
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.ui.components.basic import item_told, signal
@@ -28,6 +28,7 @@ from unifex.ui.rendering.item import Shown, Told, detail, left_out
 from unifex.ui.scripts import scripts
 
 MAX_TEXT = 1000  # characters of a label or a domain
+BACK_ALREADY = to_say("That was taken back already")
 
 
 @dataclass
@@ -76,15 +77,14 @@ class ItemView:
 
     def leave_out(self, name: str, item: int, *_: str) -> Told:
         """It is not found any more."""
-        gallery = self.context.writable(name)
-        said = corrections.drop(gallery.record(item))
-        _store(gallery, said)
+        said = leave_out(self.context.writable(name), item)
         return Told(name, item, left_out(said, failure_lists.key(said)), state="left")
 
     def take_back(self, name: str, number: int, *_: str) -> Told:
         """A correction of this number (:func:`failure_lists.key`) is taken back."""
-        said = taken_back(self.context.writable(name), number)
-        return Told(name, number, message(say("Taken back"), said.sentence, "good"), state="back")
+        said = take_back(self.context.writable(name), number)
+        told = message(say("Taken back"), said.sentence, "good") if said else message(say(BACK_ALREADY), kind="good")
+        return Told(name, number, told, state="back")
 
     def _there(self, name: str, item: int, done: str = "") -> Told:
         """``done``: what was done to it a moment ago, as markup."""
@@ -119,13 +119,21 @@ def _store(gallery: Gallery, said: Correction) -> None:
         writer.correct([said])
 
 
-def taken_back(gallery: Gallery, number: int) -> Correction:
-    """The correction of this number, which holds no more. Raises ``GalleryError`` where it did not before."""
+def leave_out(gallery: Gallery, item: int) -> Correction:
+    """The correction that leaves an item out; pressed twice, that is said once."""
+    if known := naming.left_out(gallery.database, item):
+        return known
+    said = corrections.drop(gallery.record(item))
+    _store(gallery, said)
+    return said
+
+
+def take_back(gallery: Gallery, number: int) -> Correction | None:
+    """The correction of this number, which holds no more; None where it did not before."""
     said = next((said for said in gallery.corrections() if failure_lists.key(said) == number), None)
-    if said is None:
-        raise GalleryError(say("that was taken back already"))
-    with gallery.write() as writer:
-        writer.undo([said])
+    if said:
+        with gallery.write() as writer:
+            writer.undo([said])
     return said
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import gradio as gr
 
@@ -11,7 +13,7 @@ from unifex.core.jobs import Job, State
 from unifex.core.language import say, to_say
 from unifex.core.progress import Work
 from unifex.core.system import numbered
-from unifex.core.text import plural
+from unifex.gallery.counted import Counted, counted
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Broken
 from unifex.gallery.other_backbone import index_anew
@@ -19,21 +21,27 @@ from unifex.models import zoo
 from unifex.models.embedder import Embedder
 from unifex.ui.components.basic import job_notice, notice
 from unifex.ui.components.pressing import ask_for_job
-from unifex.ui.context import AppContext
-from unifex.ui.listening import Part, Updates
+from unifex.ui.context import ERRORS, AppContext
+from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.rendering.html import message
+
+
+class Told(NamedTuple):
+    """The changes of a model that a page has told of, and the gallery of the one that stands there."""
+
+    jobs: frozenset[str] = frozenset()
+    gallery: str | None = None
 
 
 @dataclass
 class ModelSwitch:
-    """A list of galleries with the button that changes their model, and the one that goes back. ``used`` is the last
-    job that changed a gallery's model."""
+    """A list of galleries with the button that changes their model, and the one that goes back."""
 
     context: AppContext
 
     def build_back(self) -> None:
         """Lay out the button that goes back."""
-        self.used = gr.State("")
+        self.told = gr.State(Told())
         self.back = gr.Button(say("Go back"), size="sm", visible=False, elem_id="train-back")
 
     def build(self) -> None:
@@ -56,12 +64,13 @@ class ModelSwitch:
     @property
     def changing(self) -> list[Part]:
         """What :meth:`show_change` updates."""
-        return [self.notice, self.back, self.used]
+        return [self.notice, self.back, self.told]
 
     def wire(self, gallery: gr.Dropdown, model: gr.State) -> None:
         """Connect the handlers: the ``model`` that was trained on a gallery."""
         ask_for_job(self.use.click, self.begin, [self.others, model], self.refusal, say("Not changed"))
         ask_for_job(self.back.click, self.go_back, [gallery], self.refusal, say("Not changed"))
+        listen(gallery.change, self.show_change, [gallery, self.told], self.changing)
 
     def offer(self, gallery: Gallery, advised: bool, anew: bool = False) -> Updates:
         """A model that was trained on this gallery; ``advised``: it is better; ``anew``: its features are its own."""
@@ -97,16 +106,15 @@ class ModelSwitch:
         """(gallery) -> as :meth:`begin`, to the model before."""
         self.begin([name], self.context.gallery(name).config.previous)
 
-    def _changing(self, names: Sequence[str], embedder: Embedder) -> Work[list[Gallery]]:
-        """What was measured with the old model is shown no more; the galleries that were changed."""
-        done: list[Gallery] = []
+    def _changing(self, names: Sequence[str], embedder: Embedder) -> Work[list[Counted]]:
+        """What was measured with the old model is shown no more; the galleries that were changed, or made."""
+        done: list[Counted] = []
         for name in names:
             if self._needs_another(name, embedder):
-                done.append(
-                    (yield from index_anew(self.context.library, name, self._free_name(name, embedder), embedder))
-                )
+                work = index_anew(self.context.library, name, self._free_name(name, embedder), embedder)
+                done.append((yield from counted(work)))
                 continue
-            done.append((yield from self.context.library.use(name, embedder)))
+            done.append((yield from counted(self.context.library.use(name, embedder))))
             self.context.jobs.forget(self.context.owner, "evaluate", name)
         return done
 
@@ -121,33 +129,39 @@ class ModelSwitch:
         taken = self.context.library.names()
         return next(free for free in numbered(f"{name} ({embedder.name})") if free not in taken)
 
-    def made(self, used: str) -> bool:
-        """Whether the last change, which is not :attr:`used` yet, made galleries that were not there."""
-        job = self.context.outcome("use")
-        return bool(job) and job.id != used and job.state == State.DONE and bool(_made(job))
+    def made(self, told: Told) -> bool:
+        """Whether changes that are not :attr:`told` yet made galleries that were not there."""
+        return any(_made(job) for job in self._ended() if job.state == State.DONE and job.id not in told.jobs)
 
-    def show_change(self, name: str | None, used: str) -> Updates:
-        """(gallery, :attr:`used`) -> what came of the last change of a model."""
-        job = self.context.outcome("use")
-        if job is None:
+    def begin_to_tell(self) -> Updates:
+        """-> what was done before the page was there is history to it; what failed is not."""
+        return {self.told: Told(frozenset(job.id for job in self._ended() if job.state == State.DONE))}
+
+    def _ended(self) -> list[Job]:
+        """Changes of who asks that have ended, oldest first."""
+        mine = [job for job in self.context.jobs.of(self.context.owner) if job.kind == "use" and not job.withdrawn]
+        return sorted((job for job in mine if not job.state.active), key=lambda job: job.ended)
+
+    def show_change(self, name: str | None, told: Told) -> Updates:
+        """(gallery, :attr:`told`) -> what came of the last change of its model, once; nothing of another gallery's."""
+        last = next((job for job in reversed(self._ended()) if name in _about(job)), None)
+        if last is None or self.context.is_busy("use", last.name):
             return {self.notice: ""}
-        if job.id == used:
-            return {self.notice: gr.skip()}
-        if job.state != State.DONE:
-            text = job.problem or say("It was cancelled.")
-            return {self.used: job.id, self.notice: message(say("Not changed"), text, "error")}
-        lines = ", ".join(
-            say("'{gallery}': {items}", gallery=gallery.name, items=plural(len(gallery), "item", "items"))
-            for gallery in job.result
-        )
-        follow = say("Search and Evaluate follow, the map has to be made anew; the button under the gallery goes back.")
-        text = f"{lines}. {say(_BESIDE) if _made(job) else follow}"
-        shown = {
-            self.used: job.id,
-            self.notice: message(say("Searching with '{source}' now", source=job.source), text, "good"),
-        }
-        mine = [gallery for gallery in job.result if gallery.name == name]
-        return {**shown, **self.offer_back(mine[0])} if mine else shown
+        if last.id in told.jobs:
+            return {self.notice: gr.skip() if told.gallery == name else ""}
+        shown: Updates = {self.told: Told(told.jobs | {last.id}, name), self.notice: _came_of(last)}
+        with contextlib.suppress(*ERRORS):  # it has gone since
+            shown |= self.offer_back(self.context.gallery(name))
+        return shown
+
+
+def _came_of(job: Job) -> str:
+    if job.state != State.DONE:
+        return message(say("Not changed"), job.problem or say("It was cancelled."), "error")
+    lines = ", ".join(say("'{gallery}': {items}", gallery=gallery.name, items=gallery.items) for gallery in job.result)
+    follow = say("Search and Evaluate follow, the map has to be made anew; the button under the gallery goes back.")
+    text = f"{lines}. {say(_BESIDE) if _made(job) else follow}"
+    return message(say("Searching with '{source}' now", source=job.source), text, "good")
 
 
 _BESIDE = to_say(
@@ -155,6 +169,11 @@ _BESIDE = to_say(
 )
 
 
-def _made(job: Job) -> list[Gallery]:
+def _made(job: Job) -> list[Counted]:
     """Galleries that a change of the model made, as features of another backbone need one of their own."""
     return [gallery for gallery in job.result if gallery.name not in job.name.split(", ")]
+
+
+def _about(job: Job) -> list[str]:
+    """The galleries that it was asked for, or has made."""
+    return [*job.name.split(", "), *(gallery.name for gallery in job.result or ())]

@@ -13,12 +13,13 @@ from unifex.core.text import plural, shortened
 from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
 from unifex.evaluation.parts import Part
-from unifex.gallery.corrections import Correction
+from unifex.gallery.corrections import Correction, as_csv
 from unifex.gallery.gallery import Record
 from unifex.ui.rendering.grouped_grid import Act, Group, GroupItem
-from unifex.ui.rendering.html import data_uri, message
+from unifex.ui.rendering.html import data_uri
 
 WRONG, MISSED = 3, 2  # hits and items that are shown of a failed query
+LISTED, IN_A_FILE = 500, 5000  # corrections that are shown, and that a file is made of while one looks
 
 
 def key(said: Correction) -> int:
@@ -137,9 +138,8 @@ def _whose(part: Part) -> str:
     return domain + taken
 
 
-def corrections(said: Sequence[Correction], idle: Container[Correction], csv_text: str, editable: bool) -> Markup:
-    """What was said of the gallery's items, each with a way back; ``idle``: those that do not apply."""
-    if not said:
-        return message(say("No corrections yet"), say("Relabel, leave out or join items in the lists beside this one."))
-    rows = [(key(correction), correction.sentence, correction in idle) for correction in said]
-    return render("corrections.html", rows=rows, csv=data_uri(csv_text), editable=editable)
+def corrections(said: Sequence[Correction], idle: Container[Correction], editable: bool) -> Markup:
+    """What was said of the gallery's items, each of the first with a way back; ``idle``: those that do not apply."""
+    rows = [(key(correction), correction.sentence, correction in idle) for correction in said[:LISTED]]
+    table = data_uri(as_csv(said)) if len(said) <= IN_A_FILE else ""
+    return render("corrections.html", rows=rows, csv=table, more=len(said) - len(rows), editable=editable)

@@ -7,7 +7,7 @@ from itertools import compress
 
 from markupsafe import Markup
 
-from unifex.core.language import say, thousands
+from unifex.core.language import say, thousands, to_say
 from unifex.core.templates import render
 from unifex.core.text import duration, plural, size
 from unifex.gallery.embedding import Forecast
@@ -17,6 +17,7 @@ from unifex.ui.rendering.html import message
 
 REPORT_LINES = 200
 MOST_REASONS = 12
+_LEFT_OUT = to_say("Corrections leave out {items} more; the Evaluate tab lists them and can undo it.")
 
 
 def report(outcome: IndexReport) -> Markup:
@@ -30,7 +31,10 @@ def report(outcome: IndexReport) -> Markup:
     )
     of = (True, outcome.moved, outcome.relabelled, outcome.removed, outcome.missing)
     told = ", ".join(compress(counts, of))
-    nothing = not outcome.items
+    nothing = not (outcome.items or outcome.left_out)
+    now = [say("{told}. The gallery has {items}.", told=told, items=plural(outcome.items, "item", "items"))]
+    if outcome.left_out:
+        now.append(say(_LEFT_OUT, items=plural(outcome.left_out, "item", "items")))
     return render(
         "index_report.html",
         kind="warning" if nothing else "good",
@@ -42,7 +46,7 @@ def report(outcome: IndexReport) -> Markup:
         ),
         text=say("No image there could be read, so the gallery is empty: choose another folder, or delete it.")
         if nothing
-        else say("{told}. The gallery has {items}.", told=told, items=plural(outcome.items, "item", "items")),
+        else " ".join(now),
         report=outcome,
         reasons=Counter(file.reason for file in outcome.failed).most_common(MOST_REASONS),
         lines=REPORT_LINES,

@@ -20,15 +20,16 @@ from unifex.gallery import corrections
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Gallery
 from unifex.ui.components.basic import Choice, job_notice, notice
+from unifex.ui.components.corrections_view import CorrectionsView
 from unifex.ui.components.failures_view import FailuresView
 from unifex.ui.components.gallery_picker import gallery_picker
-from unifex.ui.components.item_view import ItemView, taken_back
+from unifex.ui.components.item_view import ItemView, leave_out
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.page_state import Wish, as_told, item_id
-from unifex.ui.rendering import evaluation_report, failure_lists
+from unifex.ui.rendering import evaluation_report
 from unifex.ui.rendering.grouped_grid import subject
 from unifex.ui.rendering.html import message
 from unifex.ui.scripts import scripts
@@ -42,9 +43,10 @@ class EvaluateTab:
     item_view: ItemView
 
     pictures: FailuresView = field(init=False)
+    said: CorrectionsView = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pictures = FailuresView(self.context)
+        self.pictures, self.said = FailuresView(self.context), CorrectionsView(self.context)
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
@@ -87,11 +89,10 @@ class EvaluateTab:
                         max_lines=1,
                     )
                     self.labels = gr.HTML(elem_id="label-rows", js_on_load=scripts("evaluate"))
+                self.notice = notice("correction-notice")
                 with gr.Column(visible=False, elem_id="failures") as self.failures:
-                    self.notice = notice("correction-notice")
                     self.pictures.build()
-                    with gr.Accordion(say("Corrections"), open=False, elem_id="corrections-said"):
-                        self.corrections = gr.HTML(elem_id="corrections", js_on_load=scripts("evaluate"))
+                self.said.build()
         self._wire()
 
     @property
@@ -103,7 +104,7 @@ class EvaluateTab:
     @property
     def corrected(self) -> list[Part]:
         """What :meth:`show_corrections` updates."""
-        return [self.corrections, self.marks, self.before, self.stale]
+        return [self.marks, self.before, self.stale]
 
     @property
     def choices(self) -> list[Part]:
@@ -113,7 +114,8 @@ class EvaluateTab:
     def _wire(self) -> None:
         asked = [self.gallery, self.protocol, self.seed, self.copies, self.dim, self.in_context, self.compare]
         ask_for_job(self.start.click, self.begin, asked, self.problem, say(_NOT_MEASURED), kind="warning")
-        listen(self.gallery.change, None, None, [self.problem, self.compare, self.dim], js=_NOTHING_OF_ANOTHER)
+        others = [self.problem, self.compare, self.dim, self.notice]
+        listen(self.gallery.change, None, None, others, js=_NOTHING_OF_ANOTHER)
         listen([self.gallery.change, self.panel.further.input], self.show_job, [self.gallery, self.drawn], self.showing)
         listen(self.protocol.change, self.choose_protocol, [self.protocol], [self.protocol])
         listen(self.search.change, self.show_labels, [self.gallery, self.search], [self.labels])
@@ -123,8 +125,7 @@ class EvaluateTab:
         follow(opened, None, js=_LOOK_AT_PICTURES)
         mend = or_say(self.notice, say("Not corrected"), self.mend)
         listen(view.mended.input, mend, [view.mended], done, counts="every", concurrency_id="correct")
-        undo = or_say(self.notice, say("Not taken back"), self.undo)
-        listen(self.corrections.input, undo, [self.gallery], done, counts="every", concurrency_id="correct")
+        self.said.wire(self.gallery, self.notice, self.item_view.corrected)
 
     # --- handlers ------------------------------------------------------------------------------------------------
 
@@ -193,44 +194,34 @@ class EvaluateTab:
         return {self.labels: evaluation_report.labels(job.result.main, text) if job and job.result else ""}
 
     def show_corrections(self, name: str | None, drawn: str, before: frozenset[Correction]) -> Updates:
-        """(gallery, the job that is drawn, :attr:`before`) -> corrections, rows dealt with, :attr:`before`, whether the
-        figures are of before."""
+        """(gallery, the job that is drawn, :attr:`before`) -> rows dealt with, :attr:`before`, whether the figures are
+        of before."""
         job = self.context.outcome("evaluate", name or "")
         if not (drawn and job and job.result):
             return {self.before: gr.skip()}
         try:
             return self._corrections(self.context.gallery(name), job.result.main, before)
-        except ERRORS as error:
-            unread = message(say("The corrections cannot be read"), reason(error), "error")
-            return {self.corrections: unread, self.marks: "[]", self.before: before}
+        except ERRORS:  # as the list of corrections says
+            return {self.marks: "[]", self.before: before}
 
     def _corrections(
         self, gallery: Gallery, measured: Evaluation, before: frozenset[Correction] | None = None
     ) -> Updates:
-        """The list, the rows of the other lists that are dealt with since, what these take into account, and whether
-        the gallery, and the model that it is searched with, are still as ``measured``."""
+        """The rows of the lists that are dealt with since, what these take into account, and whether the gallery, and
+        the model that it is searched with, are still as ``measured``."""
         said = gallery.corrections()
         before = frozenset(said) if before is None else before
-        may_change = self.context.can_change(gallery.name)
-        listed = failure_lists.corrections(said, gallery.idle_corrections(), corrections.as_csv(said), may_change)
         since = [subject(correction) for correction in said if correction not in before]
         changed = _changed(gallery, measured)
         stale = message(changed, say(_AGAIN), "warning") if changed else ""
-        return {self.corrections: listed, self.marks: json.dumps(since), self.before: before, self.stale: stale}
+        return {self.marks: json.dumps(since), self.before: before, self.stale: stale}
 
     def mend(self, told: str) -> Updates:
         """(action, gallery, item, other item) -> notice, that something was corrected. Raises ``UnifexError``."""
         with as_told():
             act, name, item, other = parse_json(told)
             item, other = item_id(item), item_id(other)
-        return self._done(_correct(self.context.writable(str(name)), str(act), item, other))
-
-    def undo(self, name: str, event: gr.EventData) -> Updates:
-        """(gallery; a correction's key) -> as :meth:`mend`. Raises ``GalleryError``."""
-        said = taken_back(self.context.writable(name), int(event.item))
-        return self._done(say("Taken back: {sentence}", sentence=said.sentence))
-
-    def _done(self, sentence: str) -> Updates:
+        sentence = _correct(self.context.writable(str(name)), str(act), item, other)
         return {self.notice: message(sentence, kind="good"), self.item_view.corrected: Wish.new()}
 
 
@@ -242,12 +233,13 @@ def _changed(gallery: Gallery, measured: Evaluation) -> str:
 
 
 def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:
-    """Store one correction; what was done."""
+    """Store one correction; what was done, though it was before."""
+    if act == "drop":
+        return leave_out(gallery, item).sentence
     first = gallery.record(item)
     last = gallery.record(other) if other else first
     make = {
         "relabel": lambda: corrections.relabel(first, last.label, last.domain),
-        "drop": lambda: corrections.drop(first),
         "same": lambda: corrections.same(first, last),
     }
     if act not in make:
@@ -258,12 +250,18 @@ def _correct(gallery: Gallery, act: str, item: int, other: int) -> str:
     return said.sentence
 
 
-# Pictures whose item was corrected since they were listed are dimmed, wherever that was; taken back, no more.
+# Pictures whose item was corrected since they were listed are dimmed, wherever that was, and what could be done with it
+# cannot be done again; taken back, no more.
 _MARKS_JS = """
 const mark = () => {
   unifex.corrected = new Set(JSON.parse(props.value || '[]'));
   for (const node of document.querySelectorAll('[data-subject]')) {
-    node.classList.toggle('done', unifex.corrected.has(node.dataset.subject));
+    const done = unifex.corrected.has(node.dataset.subject);
+    node.classList.toggle('done', done);
+    for (const act of node.closest('#failures') ? node.querySelectorAll('.act') : []) {
+      if (done && act === document.activeElement) node.nextElementSibling.focus();
+      act.disabled = done;
+    }
   }
 };
 watch('value', mark);
@@ -274,7 +272,7 @@ _LOOK_AT_PICTURES = """() => setTimeout(() => {
   document.querySelector('#failures').scrollIntoView({ block: 'start' });
   document.querySelector('#part-title h3')?.focus({ preventScroll: true });
 }, 150)"""
-_NOTHING_OF_ANOTHER = "() => ['', [], 0]"
+_NOTHING_OF_ANOTHER = "() => ['', [], 0, '']"
 _NOT_MEASURED = to_say("This gallery cannot be measured")
 _AGAIN = to_say("Press Evaluate to score again.")
 

@@ -22,7 +22,7 @@ from unifex.ui.components.gallery_picker import gallery_picker
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel
 from unifex.ui.components.model_download import ModelDownload
-from unifex.ui.components.model_switch import ModelSwitch
+from unifex.ui.components.model_switch import ModelSwitch, Told
 from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.components.train_form import TrainForm, config_of
 from unifex.ui.components.train_jobs import TrainJobs
@@ -179,7 +179,7 @@ class TrainTab:
         ask_for_job(self.finish.click, self.keep, [self.gallery], self.problem, say("Training cannot go on"))
         listen(self.gallery.change, self.show_job, [self.gallery, self.drawn, self.name], self.showing)
         listen(self.gallery.change, lambda: "", None, [self.problem])
-        known = [self.gallery, self.drawn, self.name, self.switch.used, self.awaited, *self.gallery_tab.dropdowns]
+        known = [self.gallery, self.drawn, self.name, self.switch.told, self.awaited, *self.gallery_tab.dropdowns]
         arrived = [self.awaited, self.taken_in, self.summary, *self.gallery_tab.dropdowns]
         listen(self.panel.further.input, self.show_jobs, known, [*self.showing, *self.switch.changing, *arrived])
 
@@ -284,15 +284,15 @@ class TrainTab:
     # --- what came of it -----------------------------------------------------------------------------------------
 
     def show_jobs(
-        self, name: str | None, drawn: str, typed: str, used: str, awaited: str, *chosen: str | None
+        self, name: str | None, drawn: str, typed: str, told: Told, awaited: str, *chosen: str | None
     ) -> Updates:  # fmt: skip
-        """(gallery, job that is drawn, the model's name, change of model that is drawn, indexing waited for, what is
+        """(gallery, job that is drawn, the model's name, changes of a model told of, indexing waited for, what is
         chosen in every tab) -> training, change of model, what was dropped, galleries to choose from when another was
         made."""
         jobs = self.context.jobs.of(self.context.owner)
         arrived = next((job for job in jobs if job.id == awaited and not job.state.active), None)
-        offered = self.gallery_tab.offer(*chosen) if self.switch.made(used) else {}
-        shown = {**self.show_job(name, drawn, typed), **self.switch.show_change(name, used), **offered}
+        offered = self.gallery_tab.offer(*chosen) if self.switch.made(told) else {}
+        shown = {**self.show_job(name, drawn, typed), **self.switch.show_change(name, told), **offered}
         return {**shown, self.awaited: "", **self._arrived(arrived)} if arrived else shown
 
     def _arrived(self, job: Job) -> Updates:
@@ -307,6 +307,13 @@ class TrainTab:
     def show_job(self, name: str | None, drawn: str, typed: str) -> Updates:
         """(gallery, the job that is drawn, the model's name) -> the last training of this gallery: its curves, and what
         came of it."""
+        try:
+            return self._show_job(name, drawn, typed)
+        except ERRORS as error:  # the gallery has gone since, which is nothing to what else is shown beside it
+            unseen = message(say("The training cannot be shown"), reason(error), "warning")
+            return {**self._nothing(), self.drawn: "", self.status: unseen}
+
+    def _show_job(self, name: str | None, drawn: str, typed: str) -> Updates:
         job, shown = self.jobs.last(name), self._offer_stopped(self.jobs.stopped(name))
         if job is None:
             return {**shown, **self._nothing(), self.drawn: ""}
