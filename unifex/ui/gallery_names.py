@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unifex.core.system import numbered
 from unifex.data import locations
+from unifex.data.sources import meant
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Broken, Library, check_name
 
@@ -17,6 +18,7 @@ _ENDING = re.compile(r"\.[A-Za-z]\w*")  # of a file; "2021.07" has none
 
 def name_for(source: str) -> str:
     """The folder's or file's own name, as far as it is allowed."""
+    source = meant(source)
     path = Path(source.rstrip("/"))
     is_file = not os.path.isdir(source) and _ENDING.fullmatch(path.suffix)
     own = (path.stem if is_file else path.name) or source
