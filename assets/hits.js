@@ -146,8 +146,14 @@ export default (grid) => {
     eye.observe(further);
   };
   further.addEventListener('click', follow);
+  // As its tab is opened the page jumps to where it can be: the event of that comes before this frame's.
+  let seen = false;
+  new ResizeObserver(([{ contentRect }]) => {
+    seen &&= contentRect.height > 0;
+    if (contentRect.height > 0) requestAnimationFrame(() => { seen = Boolean(element.offsetParent); });
+  }).observe(element);
   window.addEventListener('scroll', () => {  // whoever has not scrolled yet is given what was asked for
-    if (scrolled || !element.offsetParent) return;
+    if (scrolled || !seen) return;
     scrolled = true;
     watchEnd();
   }, { passive: true });

@@ -168,6 +168,8 @@ def test_searches_are_saved_listed_run_renamed_and_deleted_as_the_command_does(c
 
     answer = client.predict(image=handle_file(str(query)), gallery="drawn", k=3, save="crosses", api_name="/search")
     assert saved() == {"gallery": "drawn", "saved": [{"name": "crosses", "new": 0, "problem": ""}]}
+    with pytest.raises(AppError, match="there is a saved search 'crosses' already; give another name"):
+        client.predict(item="signs/cross/1.png", gallery="drawn", save="crosses", api_name="/search")
     found = saved(name="crosses")
     assert [hit["file"] for hit in found["hits"]] == [hit["file"] for hit in answer["results"][0]["hits"]]
     assert (found["new"], found["hits"][0]["new"]) == (0, False)

@@ -110,7 +110,6 @@ def test_the_answer_to_a_press_cannot_wipe_what_came_of_its_job(tmp_path, embedd
 
 # What is right to be written whatever stands there, by the handler that writes it.
 WRITTEN_UNREAD = {
-    "LinkOpener.open": "an address says what the whole page is to be",
     "ChosenItems.act": "a gallery was made, or is shown on the map: it is gone to",
     "ChosenItems.keep": "a gallery was made: it is gone to",
     "ChosenItems.show_jobs": "a gallery was made: it is gone to",

@@ -89,7 +89,12 @@ def test_names_are_changed_taken_and_refused(gallery, library, searches):
     one, two = (SavedSearch.new(gallery, name, Query(items=(1,))) for name in ("one", "two"))
     searches.add(one)
     searches.add(two)
-    searches.add(SavedSearch.new(gallery, "two", Query(items=(2,))))  # takes the other's place
+    with pytest.raises(UnifexError, match="saved search 'two' already; give another name"):
+        searches.add(SavedSearch.new(gallery, "two", Query(items=(2,))))
+    searches.add(SavedSearch.new(gallery, "two", Query(items=(1,))))  # the same once more
+    assert [searches.get("two").query, searches.get("two").id] == [two.query, two.id]
+    searches.delete(two.id)
+    searches.add(SavedSearch.new(gallery, "two", Query(items=(2,))))
     searches.rename(one.id, "eins")
     assert [saved.name for saved in searches.all()] == ["eins", "two"]
     for wrong in ("two", " ", "x" * 81):
@@ -233,6 +238,10 @@ def test_the_command_makes_one_of_a_search(gallery, library, searches, tmp_path,
     asked = (str(tmp_path / "query.png"), "-k", "4", "--domain", "signs", "--box", "0,0,0.5,0.5", "--more", "1")
     assert main(["search", *asked, "--save", "corner", *common, "--json"]) == 0
     hits = json.loads(capsys.readouterr().out)["results"][0]["hits"]
+    assert main(["search", *asked, "--save", "corner", *common]) == 0  # as a script does every night
+    capsys.readouterr()
+    assert main(["search", "--item", "signs/cross/1.png", "--save", "corner", *common]) == 1
+    assert "there is a saved search 'corner' already; give another name" in capsys.readouterr().err
     (tmp_path / "query.png").unlink()
     assert [hit.path for hit in searches.get("corner").find(gallery).hits] == [hit["path"] for hit in hits]
     assert main(["search", "--item", "signs/cross/1.png", "--save", "", *common]) == 1
@@ -279,6 +288,7 @@ def test_a_condition_of_any_column_is_kept(gallery, searches, column):
         saved = SavedSearch.new(gallery, "kept", Query(text="cross"), filters=Filters(where=(condition,)))
         searches.add(saved)
         assert searches.get("kept") == saved
+        searches.delete(saved.id)
         assert Condition.parse(f'"{condition.column}" {condition.comparison} {condition.value}') == condition
     stored = json.loads(json.dumps(saved.as_stored()))
     stored["filters"]["where"] = ["year>=1900"]  # as earlier versions kept it

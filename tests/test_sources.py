@@ -6,6 +6,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,11 +14,17 @@ from hypothesis import strategies as st
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from tests.support.walking import walk, write_zip
+from unifex.cli.main import main
+from unifex.cli.settings import Settings
 from unifex.core import text
 from unifex.core.images import ImageError, content_hash, decode
 from unifex.data.item import Item, Labels, Skipped, SourceError, Unread, labels_from_layout
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
+from unifex.gallery.library import Library
+from unifex.ui.context import AppContext
+from unifex.ui.gallery_names import name_for
+from unifex.ui.tabs.gallery_tab import GalleryTab
 
 DISC = encoded(picture("shapes/disc", 0))
 
@@ -44,6 +51,32 @@ def test_folder(folder):
     assert (item.domain, item.label, item.split, item.keep) == ("shapes", "disc", "", False)
     assert item.read() == (folder / "shapes/disc/3.png").read_bytes()
     assert open_source(str(folder)).count() == 24
+
+
+@pytest.mark.parametrize("name", ["plain", "two words", "it's #1 50%", '"quoted"', "'q'"])
+def test_a_path_is_read_as_file_managers_copy_it(tmp_path, monkeypatch, capsys, embedder, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "a.png").write_bytes(DISC)
+    monkeypatch.chdir(tmp_path)
+    for typed in (name, str(folder), f'"{folder}"', f"'{folder}'", f" {folder} ", folder.as_uri(),
+                  folder.as_uri().replace("file://", "FILE://localhost"), f'"{folder.as_uri()}"'):  # fmt: skip
+        assert open_source(typed).spec == str(open_source(str(folder)).spec), typed
+        assert name_for(typed) == name_for(str(folder))
+    library = ["--library", str(tmp_path / "library")]
+    assert main(["index", folder.as_uri(), "--gallery", "copied", *library]) == 0
+    assert main(["forget", f'"{folder}"', "--gallery", "copied", *library]) == 0
+    with pytest.raises(SourceError, match="'/nowhere/at all' does not exist"):
+        open_source("file:///nowhere/at%20all")
+    for nothing in ("", " ", '"', '""', "file://"):
+        with pytest.raises(SourceError):
+            open_source(nothing)
+    tab = GalleryTab(AppContext(Settings(), Library(tmp_path / "library"), embedder))
+    with gr.Blocks():
+        tab.build()
+    for typed in (f'"{folder}"', folder.as_uri()):
+        assert "does not exist" not in (told := tab.show_forecast("", typed, "", "", "", "", False, "")[tab.message])
+        assert "1 image" in told
 
 
 def test_folder_refuses_what_is_no_image_and_follows_no_link(tmp_path):

@@ -1,6 +1,7 @@
 """Uploads that nobody waits for: they go with their gallery, and when there shall be room."""
 
 import os
+import re
 import time
 from types import SimpleNamespace
 
@@ -8,16 +9,19 @@ import gradio as gr
 import pytest
 from gradio.context import LocalContext
 
-from tests.support.galleries import packed
+from tests.support.drawing import encoded, picture
+from tests.support.galleries import packed, run_index
+from tests.support.walking import write_zip
 from unifex.cli.settings import Settings
 from unifex.core import disk
 from unifex.core.progress import Step
 from unifex.data import uploads
 from unifex.data.item import SourceError
-from unifex.data.uploads import UploadedFile, stage
+from unifex.data.uploads import UploadedFile, open_staged, stage
 from unifex.gallery.gallery import GalleryError
 from unifex.gallery.indexing import announce
 from unifex.gallery.library import Library
+from unifex.ui.components.gallery_sources import GallerySources
 from unifex.ui.context import AppContext
 from unifex.ui.server.guard import COOKIE
 from unifex.ui.tabs.gallery_tab import GalleryTab
@@ -129,3 +133,31 @@ def test_a_pack_is_there_for_another_name_after_its_own_was_refused_and_after_it
 def failing():
     yield Step("")
     raise GalleryError("it did not do")
+
+
+def test_uploads_are_told_apart_by_what_was_dropped_and_when(context, embedder, tmp_path):
+    gallery, sent = context.library.get_or_create("sent", lambda: embedder), tmp_path / "sent"
+    write_zip(tmp_path / "holiday.zip", {"beach.png": encoded(picture("shapes/disc", 8))})
+    for view, name in enumerate(("one.png", "two.png", "trip/cross/a.png")):
+        (sent / name).parent.mkdir(parents=True, exist_ok=True)
+        (sent / name).write_bytes(encoded(picture("signs/cross", view)))
+        run_index(gallery, open_staged(stage(context.library.folder, [UploadedFile(sent / name, name)])))
+    staged = stage(context.library.folder, [UploadedFile(tmp_path / "holiday.zip", "holiday.zip")])
+    run_index(gallery, open_staged(staged))
+    of_before = context.library.folder / ".uploads" / ("0" * 32) / "old.png"
+    of_before.parent.mkdir()
+    of_before.write_bytes(encoded(picture("signs/stripes", 9)))
+    run_index(gallery, open_staged(of_before.parent))
+    sources = GallerySources(context)
+    with gr.Blocks():
+        sources.build()
+    titles = [title for title, _ in sources.listed("sent", None)[sources.source]["choices"]]
+    told = [re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "DATE", title) for title in titles]
+    assert told == [
+        "an upload · with one.png · DATE · 1 item",
+        "an upload · with two.png · DATE · 1 item",
+        "an upload · trip · DATE · 1 item",
+        "an upload · holiday.zip · DATE · 1 item",
+        "an upload · with old.png · 1 item",
+    ]
+    assert "an upload · with two.png" in sources.ask_to_forget("sent", gallery.sources()[1].id)

@@ -261,7 +261,7 @@ def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):
     expect(page).to_have_url(re.compile(r"#gallery=drawn&items=\d+$"))
 
 
-def test_who_searches_a_gallery_that_another_tab_renames_is_told_and_searches_no_other_unbidden(two, open_page):
+def test_who_searches_a_gallery_that_another_tab_deletes_is_told_and_searches_no_other_unbidden(two, open_page):
     page, other = open_page(two.url, link=f"{two.url}#gallery=shapes&words=a+sign"), open_page(two.url)
     words = page.locator("#search-words textarea, #search-words input").first
     first_hit(page).click()  # what was done before the news is no step that the news takes
@@ -270,11 +270,11 @@ def test_who_searches_a_gallery_that_another_tab_renames_is_told_and_searches_no
     go_to(other, "Gallery")
     choose(other, "#manage-gallery", "shapes")
     settle(other)
-    other.get_by_role("button", name="Rename").first.click()
+    other.get_by_role("button", name="Delete this gallery").click()
     settle(other)  # fields that have just appeared take their first value once more
-    other.locator("#new-name textarea, #new-name input").fill("figures")
-    other.locator("#rename-button").click()
-    expect(other.locator("#manage-notice")).to_contain_text("'shapes' is now 'figures'")
+    other.locator("#delete-confirm textarea, #delete-confirm input").fill("shapes")
+    other.locator("#delete-button").click()
+    expect(other.locator("#manage-notice")).to_contain_text("'shapes' was deleted")
     come_back(page)
     expect(page.locator("#address-notice")).to_contain_text("There is no gallery 'shapes' any more")
     expect(page.locator("#address-notice")).to_contain_text("It was renamed or deleted. This is 'all'.")

@@ -1,5 +1,6 @@
 """The page without a browser, whose answers arrive when a test says: what comes late must not undo what was done."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.blocks import Block
 
+from unifex.ui.components.shared_gallery import OPENED, SHOWN
 from unifex.ui.listening import SAME
 from unifex.ui.page import Page
 
@@ -14,10 +16,12 @@ Arrive = Callable[[], None]
 
 
 class LatePage:
-    """Values of the components as the browser has them. Of what scripts do alone, only what one says as another."""
+    """Values of the components as the browser has them. Of what scripts do alone, only what one says as another, and
+    that a tab shows its gallery."""
 
     def __init__(self, page: Page | gr.Blocks):
         self.page = page
+        self.open, self._moments = "search", itertools.count(1)  # the tab; no two openings are of one moment
         self.visible: dict[int, Any] = {}  # as answers said it
         self.values: dict[int, Any] = {id: getattr(block, "value", None) for id, block in page.blocks.items()}
 
@@ -35,10 +39,15 @@ class LatePage:
 
     def send(self, part: Block | str, event: str, value: Any = None) -> Arrive:
         """What the server answers to what the page says now; it is shown when it is called."""
+        block = self.part(part) if isinstance(part, str) else part
+        events = [event]
         if value is not None:
-            self[part] = value
-        id = (self.part(part) if isinstance(part, str) else part)._id
-        return _all([self._asked(fn) for fn in self.page.fns.values() if (id, event) in fn.targets])
+            events += ["change"] if event == "input" and isinstance(block, gr.Dropdown) and self[block] != value else []
+            self[block] = value
+        if isinstance(block, gr.Tab):
+            self.open = str(block.id)
+        told = [(block._id, each) for each in events]
+        return _all([self._asked(fn) for fn in self.page.fns.values() if set(told).intersection(fn.targets)])
 
     def do(self, part: Block | str, event: str, value: Any = None) -> None:
         """The same, answered at once."""
@@ -47,6 +56,13 @@ class LatePage:
     def _asked(self, fn: BlockFunction) -> Arrive:
         if fn.js == SAME:
             return self._arrived(fn, {fn.outputs[0]: self.values[fn.inputs[0]._id]})
+        if fn.js == OPENED:
+            (name,) = (self.values[part._id] for part in fn.inputs)
+            return self._arrived(fn, dict(zip(fn.outputs, (name, f"{next(self._moments)} {name}"))))
+        if fn.js == SHOWN % self.open:
+            name, shown = (self.values[part._id] for part in fn.inputs)
+            now = shown if shown.partition(" ")[2] == name else f"{next(self._moments)} {name}"
+            return self._arrived(fn, {fn.outputs[0]: now})
         if not fn.fn:
             return _all([])
         answer = fn.fn(*(self.values[part._id] for part in fn.inputs))

@@ -13,6 +13,7 @@ from unifex.cli.shared import adding_to, chosen_embedder, library, refuse, say, 
 from unifex.core.console import watched
 from unifex.core.files import check_suffix
 from unifex.core.text import plural, size
+from unifex.data.sources import meant
 
 if TYPE_CHECKING:
     from unifex.gallery.clip_retrieval import Moved
@@ -76,7 +77,7 @@ def _unpack(options: argparse.Namespace) -> dict[str, Any]:
     if options.source.startswith("hf:"):
         work = bundle.pull(options.source.removeprefix("hf:"), options.gallery, library(options))
     else:
-        work = bundle.unpack(Path(options.source), options.gallery, library(options))
+        work = bundle.unpack(Path(meant(options.source)), options.gallery, library(options))
     facts = watched(work).facts()
     say(options, f"gallery '{facts.name}': {plural(facts.items, 'item')}, searched with {facts.model}")
     return asdict(facts)

@@ -15,6 +15,7 @@ from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.regions import Region
 from unifex.core.text import plural
+from unifex.data import sources
 
 if TYPE_CHECKING:
     from unifex.gallery.gallery import Gallery
@@ -74,6 +75,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
 
 def _query(text: str) -> Path:
     """An image file, as far as can be told before it is opened. Raises ``UnifexError`` for what people give instead."""
+    text = sources.meant(text)
     if "://" in text:
         raise UnifexError(f"'{text}' is an address, and nothing is fetched: save the image and give its file")
     if not text or Path(text).is_dir():

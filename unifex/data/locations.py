@@ -17,7 +17,7 @@ from stat import S_ISDIR
 from unifex.core import images
 from unifex.data import addresses, frame_names, store_tree
 from unifex.data.item import Item, SourceError
-from unifex.data.sources import open_source
+from unifex.data.sources import meant, open_source
 from unifex.data.uploads import STAGE
 
 _OF_FILES = r"(?:zip:|m4d:|clip-retrieval:)?"  # what may stand before a path in a uri or a spec
@@ -227,7 +227,7 @@ def known_as(spec: str, known: Iterable[str]) -> str:
 
     Relative, with ``~``, a slash at its end, through a link, in other letters on a disk that does not mind.
     """
-    known = list(known)
+    spec, known = meant(spec), list(known)
     if store_tree.is_address(spec):
         return addresses.remembered(spec)
     if spec in known or re.match(r"[a-z0-9-]{2,}:", spec):
@@ -239,7 +239,7 @@ def known_as(spec: str, known: Iterable[str]) -> str:
 
 def typed(path: str) -> Path:
     """A path as somebody types it, absolute; links in it are left, since they may lead elsewhere by now."""
-    return Path(os.path.abspath(os.path.expanduser(path)))
+    return Path(os.path.abspath(os.path.expanduser(meant(path))))
 
 
 def _is_same(path: Path, other: Path | None) -> bool:

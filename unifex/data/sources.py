@@ -6,7 +6,10 @@ Another kind is a file of its own with its :class:`SourceKind`, and its line in 
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
+from urllib.request import url2pathname
 
 from unifex.core.language import say
 from unifex.core.text import either, printable
@@ -25,6 +28,7 @@ SOURCES: tuple[SourceKind, ...] = (  # the first that takes a spec opens it
     public_sets.PUBLIC_SETS,
     demo.DEMO,
 )
+_FILE = re.compile(r"file://(localhost)?(?=/)", re.IGNORECASE)
 MAX_REASONS = 3
 MOST_LOOKED_AT = 20_000  # for the first image: who asks is waiting
 
@@ -39,9 +43,23 @@ def names() -> str:
     return either([say(kind.name) for kind in SOURCES if kind.form])
 
 
+def meant(typed: str) -> str:
+    """A source as it is to be opened, which people paste as file managers copy it: in quotation marks, or as
+    ``file://``. What is there as it was typed is meant as it is."""
+    text = typed.strip()
+    if not text or os.path.lexists(os.path.expanduser(typed)):
+        return typed if text else ""
+    if text[0] in "\"'" and text[0] == text[-1] and len(text) > 2:
+        text = text[1:-1]
+    if local := _FILE.match(text):
+        text = url2pathname(text[local.end() :])
+    return text
+
+
 def open_source(spec: str, options: Options = Options()) -> Source:
     """Open what one of :data:`SOURCES` takes. Raises :class:`SourceError`."""
-    if not spec.strip():
+    spec = meant(spec)
+    if not spec:
         raise SourceError(say("nothing is named: give {names}", names=names()))
     for kind in SOURCES:
         if kind.prefix and spec.lower().startswith(kind.prefix):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import time
 import uuid
@@ -27,6 +28,7 @@ from unifex.data.tree import MANIFEST_NAME, TABLES, top_folder
 STAGE = ".uploads"
 FORGOTTEN_SECONDS = 24 * 3600
 _SCRATCH = "made-"  # begins the folder of a file that is being made
+_WHEN = "%Y-%m-%d_%H%M_"  # begins the folder of an upload
 LIMITS = {"max_rows": 200_000, "max_seconds": 20.0}  # of a table that a stranger uploads
 
 
@@ -46,16 +48,18 @@ def stage(indexes: Path, files: Sequence[UploadedFile]) -> Path:
     """
     if not files:
         raise SourceError(say("nothing was uploaded; drop a folder, a .zip, a .csv or images"))
-    root = indexes / STAGE / uuid.uuid4().hex
+    place = indexes / STAGE / f"{time.strftime(_WHEN)}{uuid.uuid4().hex}"
     given = [_safe_parts(file.name) for file in files]
-    names = _without_common_folder(given)
+    top = top_folder("/".join(parts) for parts in given)
+    names = _without_folder(given, top)
+    root = place / top if names != given else place
     try:
         for file, parts in zip(files, names):
             target = below(root, *parts)
             disk.make_folder(target.parent)
             _link(file.temporary, target)
     except (OSError, UnifexError):
-        shutil.rmtree(root, ignore_errors=True)  # half an upload is of no use, and the disk may be full
+        shutil.rmtree(place, ignore_errors=True)  # half an upload is of no use, and the disk may be full
         raise
     only = root.joinpath(*names[0])
     if len(files) == 1 and only.suffix.lower() in (".zip", *TABLES):
@@ -145,6 +149,14 @@ def is_staged(indexes: Path, spec: str) -> bool:
     return Path(spec).is_absolute() and Path(spec).resolve().is_relative_to((indexes / STAGE).resolve())
 
 
+def dropped(spec: str) -> tuple[str, str]:
+    """Of a staged upload the name of the folder or archive that was dropped, and when; what is not known is empty: of
+    single images there is no such name, and earlier versions kept neither."""
+    place, *inside = Path(spec).as_posix().rpartition(f"/{STAGE}/")[2].split("/")
+    when = re.match(r"(\d{4}-\d{2}-\d{2})_(\d{2})(\d{2})_", place)
+    return "".join(inside[:1]), f"{when[1]} {when[2]}:{when[3]}" if when else ""
+
+
 def discard(indexes: Path, spec: str) -> None:
     """Delete a staged upload; anything else is left alone."""
     if is_staged(indexes, spec):
@@ -184,7 +196,6 @@ def _short(part: str) -> str:
     return stem + suffix
 
 
-def _without_common_folder(names: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def _without_folder(names: list[tuple[str, ...]], top: str) -> list[tuple[str, ...]]:
     """The dropped folder is the root, as it is when its path is given: its own name is no label."""
-    top = top_folder("/".join(parts) for parts in names)
     return [parts[1:] if top and parts[0] == top and len(parts) > 1 else parts for parts in names]

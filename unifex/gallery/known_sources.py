@@ -39,6 +39,13 @@ def find_source(gallery: Gallery, text: str) -> Registered:
         ) from None
 
 
+def first_item(gallery: Gallery, source: Registered) -> str:
+    """The path of the first item that a source lists; empty where it lists none."""
+    with gallery.database.connect() as database:
+        query = "SELECT path FROM listings WHERE source = ? ORDER BY item LIMIT 1"
+        return next((path for (path,) in database.execute(query, [source.id])), "")
+
+
 def listing(specs: Iterable[str]) -> str:
     """Sources as a sentence names them."""
     return ", ".join(f"'{spec}'" for spec in specs) or "nothing yet"

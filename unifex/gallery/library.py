@@ -25,6 +25,7 @@ from unifex.core.locks import lock_in_folder
 from unifex.core.progress import Work
 from unifex.core.system import MAX_NAME, ON_WINDOWS, is_device, is_name
 from unifex.core.text import reason, what_there_is
+from unifex.gallery import former_names
 from unifex.gallery.config import FILE, GalleryConfig
 from unifex.gallery.errors import GalleryError, NoSuchGallery
 from unifex.gallery.gallery import Gallery
@@ -276,9 +277,9 @@ class Library:
             raise GalleryError(
                 say("a folder '{name}' that is no gallery is in its place; choose another name", name=target.name)
             )
-        self._release(source, self.get(name).config)
+        self._release(source, config := self.get(name).config)
         self._when_idle(source, lambda: source.rename(target))
-        self._open.pop(source.name, None)
+        self._left(source.name, config.id)
         return self.get(target.name)
 
     def delete(self, name: str) -> Path | None:
@@ -293,7 +294,7 @@ class Library:
         if folder.is_symlink():
             elsewhere = folder.resolve()
             self._when_idle(folder, folder.unlink)
-            self._open.pop(folder.name, None)
+            self._left(folder.name)
             return elsewhere
         trash = folder.with_name(f"{_DELETED}{uuid.uuid4().hex}")
         try:
@@ -306,7 +307,7 @@ class Library:
         def remove() -> None:
             mark_half(folder, trash.name)
             folder.rename(trash)  # at once, so that a kill leaves no half gallery
-            self._open.pop(folder.name, None)
+            self._left(folder.name)
             remove_folder(trash, last=(HALF,))
 
         self._when_idle(folder, remove)
@@ -315,6 +316,10 @@ class Library:
                 self.searches_path(config.id).unlink(missing_ok=True)
             self._leave_store(trash, config, elsewhere=True)
         return None
+
+    def _left(self, name: str, id: str = "") -> None:  # no gallery is called so any more; the one of this id was
+        self._open.pop(name, None)
+        former_names.note(self.folder, name, id)
 
     def sweep(self) -> None:
         """Delete what processes left that were killed while they deleted a gallery, or made one of chosen items, which

@@ -13,6 +13,7 @@ from unifex.core.text import plural, printable
 from unifex.data import addresses, locations, store_tree
 from unifex.data.item import Item, SourceError
 from unifex.data.locations import Place
+from unifex.data.sources import meant
 from unifex.gallery import item_rows
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.gallery import Gallery
@@ -31,7 +32,7 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
     already, when less than half is there now, or when the gallery is busy; of stores also when what is there are other
     images. ``SourceError`` when the store cannot be read, or an address is none.
     """
-    known = [source.spec for source in gallery.sources()]
+    old, new, known = meant(old), meant(new), [source.spec for source in gallery.sources()]
     target = addresses.remembered(new) if store_tree.is_address(new) else locations.typed(new).resolve().as_posix()
     with gallery.write() as writer:
         stored = writer.stored()

@@ -73,6 +73,11 @@ class SavedSearch:
         """What it finds now. Raises as :func:`~unifex.retrieval.search.search` does."""
         return search(gallery, self.query, self.k, self.filters, rerank=self.rerank, fold=self.fold)
 
+    def asks_the_same(self, other: SavedSearch) -> bool:
+        """Whether another one finds the same, and lists it the same way."""
+        own = replace(self, **{name: getattr(other, name) for name in ("id", "name", "picture", "seen")})
+        return own.as_stored() == other.as_stored()
+
     def is_new(self, hit: Hit) -> bool:
         """Whether a hit came after it was looked at last."""
         return hit.record.id > self.seen

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -83,17 +83,22 @@ class SavedSearches:
         return found[name]
 
     def add(self, saved: SavedSearch) -> None:
-        """Keep one; of the same name, it takes the other's place. Raises ``UnifexError`` for too many."""
+        """Keep one; what is kept by that name already is seen anew. Raises ``UnifexError`` for too many, or where
+        another search has the name."""
         with self._changing() as kept:
-            kept[:] = [one for one in kept if one.name != saved.name] + [saved]
+            same = next((one for one in kept if one.name == saved.name and one.asks_the_same(saved)), None)
+            if same:
+                saved = replace(saved, id=same.id)
+                kept.remove(same)
+            _check_free(saved.name, kept)
+            kept.append(saved)
             if len(kept) > MOST:
                 raise UnifexError(say("at most {most} searches of a gallery can be saved; delete some", most=MOST))
 
     def rename(self, id: str, name: str) -> None:
         """Raises ``UnifexError`` for a name that is taken or none, or where it is gone."""
         name = checked_name(name)
-        if any(one.name == name and one.id != id for one in self.all()):
-            raise UnifexError(say("there is a saved search '{name}' already; give another name", name=name))
+        _check_free(name, [one for one in self.all() if one.id != id])
         self._change(id, lambda one: replace(one, name=name))
 
     def see(self, id: str, last: int | None = None) -> None:
@@ -146,3 +151,8 @@ class SavedSearches:
                 write_atomically(self.path, data)
         except Timeout:
             raise UnifexError(say("the saved searches are being written; try again")) from None
+
+
+def _check_free(name: str, others: Iterable[SavedSearch]) -> None:
+    if any(one.name == name for one in others):
+        raise UnifexError(say("there is a saved search '{name}' already; give another name", name=name))

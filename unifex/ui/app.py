@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import gradio as gr
@@ -24,17 +24,19 @@ from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.ui import theme
 from unifex.ui.chosen_route import chosen_route
-from unifex.ui.components.basic import Choice, signal
 from unifex.ui.components.chosen_items import ChosenItems, Elsewhere
 from unifex.ui.components.gallery_picker import begins_with
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobTray
 from unifex.ui.components.link_opener import LinkOpener
+from unifex.ui.components.search_form import Form
+from unifex.ui.components.shared_gallery import share_gallery
 from unifex.ui.context import AppContext
 from unifex.ui.endpoints import add_endpoints
+from unifex.ui.gallery_names import called_now
 from unifex.ui.health import health_route
 from unifex.ui.item_routes import item_routes
-from unifex.ui.listening import Updates, follow, listen, mirror
+from unifex.ui.listening import Updates, follow, listen
 from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
 from unifex.ui.page_state import Selection, Wish
@@ -50,7 +52,7 @@ from unifex.ui.server.stopped_uploads import StoppedUploads
 from unifex.ui.tabs.evaluate_tab import EvaluateTab
 from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.tabs.map_tab import MapTab
-from unifex.ui.tabs.search_tab import ASKED, SearchTab
+from unifex.ui.tabs.search_tab import SearchTab
 from unifex.ui.tabs.train_tab import TrainTab
 from unifex.ui.view import View
 
@@ -98,7 +100,7 @@ def build(context: AppContext) -> Page:
         app.gallery.wire([app.search.gallery, app.evaluate.gallery, app.map.gallery, app.train.gallery])
         app.gallery.duplicates.wire(app.gallery.gallery, app.item_view.corrected)
         app.train.wire()
-        visited = app.opener.wire(app.search.fill, app.search.filled, app.search.address, app.search.text)
+        visited = app.opener.wire(app.search.fill, app.search.filled, app.search.address, app.search.form)
         add_endpoints(context)
         app.get_ready(page, header)
         listen(page.load, app.gallery.visit.show, None, app.gallery.visit.shown)
@@ -127,16 +129,20 @@ class _Tabs:
 
     def get_ready(self, page: Page, header: gr.HTML) -> None:
         """The header tells what the server is doing; galleries appear as they are made."""
+        count = len(self.gallery.dropdowns)
 
-        def show(view: str, *chosen: str | None) -> Updates:
-            """(filters of the pictures, every tab's gallery) -> :attr:`switched`, header, the galleries that there are,
-            what is shown of the chosen one."""
+        def show(view: str, *values: Any) -> Updates:
+            """(filters of the pictures, every tab's gallery, what the search's form holds) -> :attr:`switched`, header,
+            the galleries that there are, what is shown of the chosen one, the form where its gallery has another name
+            by now."""
+            chosen = values[:count]
             news, busy = self.context.news, not self.context.ready.is_set()  # in this order: what changes is told again
             missed = self.opener.miss(chosen[self.gallery.dropdowns.index(self.search.gallery)])
             return {
                 self.switched: self.context.jobs.last_ended(self.context.owner, "use"),
                 header: html.header(self.context.embedder.name, self.context.state, busy, news),
                 **self.gallery.offer(*chosen),
+                **self._called_now(Form(*values[count:])),
                 **self.gallery.show_facts(chosen[0], view),
                 **missed,
                 **({self.search.unasked: self.context.library.names()[0]} if missed else {}),
@@ -144,10 +150,17 @@ class _Tabs:
 
         self.switched = gr.State("")  # the last job that changed the model of galleries
         shown = [self.switched, header, *self.gallery.dropdowns, *self.gallery.showing]
-        shown += [self.opener.notice, self.search.unasked]
-        news = listen([page.load, self.tray.news.input], show, [self.gallery.view, *self.gallery.dropdowns], shown)
+        shown += [self.opener.notice, self.search.unasked, *self.search.form[1:]]  # its gallery is among the dropdowns
+        known = [self.gallery.view, *self.gallery.dropdowns, *self.search.form]
+        news = listen([page.load, self.tray.news.input, self.gallery.renamed.change], show, known, shown)
         offered = [self.search.gallery, self.search.view]
         follow(news, self.search.choose_listed, offered, self.search.chosen, js=_UNLESS_OPENING)
+
+    def _called_now(self, form: Form) -> Updates:
+        """The form where its gallery is called otherwise by now: of what is searched nothing is lost."""
+        now = called_now(self.context.library, form.gallery)
+        moved = vars(form.called(now)) if now and now != form.gallery else {}
+        return {getattr(self.search, name): value for name, value in moved.items() if name != "gallery"}
 
     def search_from_elsewhere(self, map_page: gr.Tab) -> None:
         """Chosen items are searched within; the map shows the query."""
@@ -237,26 +250,15 @@ class _Tabs:
         Before all else that listens: listeners are told one after the other, each after the last one's answer.
         """
         evaluate, mapped, train = self.evaluate, self.map, self.train
-        self._share_gallery(gallery_page, self.gallery.gallery)
-        opened = self._share_gallery(evaluate_page, evaluate.gallery)
+        searched = self.search.gallery, self.search.unasked
+        share_gallery(gallery_page, self.gallery.gallery, *searched)
+        opened = share_gallery(evaluate_page, evaluate.gallery, *searched)
         listen(opened, evaluate.choose_gallery, [evaluate.gallery], evaluate.choices)
-        opened = self._share_gallery(map_page, mapped.gallery)
+        opened = share_gallery(map_page, mapped.gallery, *searched)
         asking = [*mapped.asking, self.search.view, mapped.filters.browsed]
         listen(opened, mapped.show_gallery, asking, mapped.showing)
-        opened = self._share_gallery(train_page, train.gallery)
+        opened = share_gallery(train_page, train.gallery, *searched)
         listen([*opened, train.taken_in.change], train.show_data, train.asking, train.opening)
-
-    def _share_gallery(self, page: gr.Tab, gallery: Choice) -> list[Callable]:
-        """The gallery of a tab is the one that is searched, both ways. The events that show it: who listens to them
-        comes after that.
-
-        ``unifex.again_TAB`` is called where an address with another gallery was opened while the tab is open.
-        """
-        searched, again = self.search.gallery, signal(f"again_{page.id}")
-        mirror([page.select, again.input], searched, gallery)
-        mirror(gallery.input, gallery, searched)
-        listen(gallery.input, None, None, [self.search.unasked], js=ASKED)
-        return [page.select, again.input, gallery.input]
 
 
 def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:

@@ -1,14 +1,19 @@
-"""What a gallery is called that somebody makes of a source without giving it a name."""
+"""What a gallery is called that somebody makes of a source without naming it, or that had another name before."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from unifex.core.errors import UnifexError
 from unifex.core.system import numbered
 from unifex.data import locations
+from unifex.data.sources import meant
+from unifex.gallery import former_names
+from unifex.gallery.config import GalleryConfig
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Broken, Library, check_name
 
@@ -17,6 +22,7 @@ _ENDING = re.compile(r"\.[A-Za-z]\w*")  # of a file; "2021.07" has none
 
 def name_for(source: str) -> str:
     """The folder's or file's own name, as far as it is allowed."""
+    source = meant(source)
     path = Path(source.rstrip("/"))
     is_file = not os.path.isdir(source) and _ENDING.fullmatch(path.suffix)
     own = (path.stem if is_file else path.name) or source
@@ -53,6 +59,18 @@ def gallery_of(library: Library, source: str) -> str:
     told = ((one, library.ask(one, is_empty)) for one in taken)
     fits = (one for one, said in told if said is True or (isinstance(said, Broken) and library.may_change(one)))
     return next(fits, free)
+
+
+def called_now(library: Library, name: str | None) -> str:
+    """What the gallery is called that is, or was once, called so; empty where there is none."""
+    if here := library.named(name):
+        return here
+    if name and (id := former_names.id_of(library.folder, name)):
+        for own in sorted(library.own_names()):
+            with contextlib.suppress(UnifexError, OSError):
+                if GalleryConfig.read(library.folder / own).id == id:
+                    return own
+    return called_now(library.builtin, name) if library.builtin else ""
 
 
 def _with_numbers(name: str, known: Collection[str]) -> Iterator[str]:

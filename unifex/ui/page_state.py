@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unifex.core.errors import UnifexError
@@ -59,6 +59,10 @@ class Selection:
     def of(self, gallery: str | None) -> tuple[int, ...]:
         """The ids, if they are of this gallery."""
         return self.ids if self.gallery == gallery else ()
+
+    def called(self, before: str, now: str) -> Selection:
+        """The same items, where their gallery was called ``before`` and is called otherwise now."""
+        return replace(self, gallery=now) if self.gallery == before else self
 
 
 @dataclass(frozen=True)

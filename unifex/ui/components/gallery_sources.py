@@ -10,8 +10,8 @@ import gradio as gr
 from unifex.core.language import say, to_say
 from unifex.core.text import plural
 from unifex.data import uploads
-from unifex.gallery.gallery import GalleryError
-from unifex.gallery.known_sources import forget
+from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.known_sources import first_item, forget
 from unifex.gallery.records import Asked
 from unifex.gallery.relocating import relocate
 from unifex.gallery.writer import Registered
@@ -78,13 +78,13 @@ class GallerySources:
     def listed(self, name: str | None, chosen: int | None) -> Updates:
         """(gallery, chosen source) -> its sources."""
         try:
-            database = self.context.gallery(name).database
-            known, items = database.sources(), database.listed_items()
+            gallery = self.context.gallery(name)
+            known, items = gallery.sources(), gallery.database.listed_items()
         except ERRORS:
-            known, items = [], {}
+            return {self.source: gr.update(choices=[], value=None)}
         ids = [source.id for source in known]
         value = chosen if chosen in ids else next(iter(ids), None)
-        choices = [(self._title(source, items.get(source.id, 0)), source.id) for source in known]
+        choices = [(self._title(gallery, source, items.get(source.id, 0)), source.id) for source in known]
         return {self.source: gr.update(choices=choices, value=value)}
 
     def look_again(self, name: str | None, chosen: int | None, gone: str, rehash: bool) -> None:
@@ -122,10 +122,10 @@ class GallerySources:
     def ask_to_forget(self, name: str | None, chosen: int | None) -> str:
         """(gallery, source) -> what forgetting does. Raises ``GalleryError`` where there is none."""
         registered = self._registered(name, chosen)
-        items = self.context.gallery(name).database.listed_items().get(registered.id, 0)
+        gallery = self.context.gallery(name)
         return say(
             "Forget {source}? Items that no other source of '{name}' has go with it. Image files and corrections stay.",
-            source=self._title(registered, items),
+            source=self._title(gallery, registered, gallery.database.listed_items().get(registered.id, 0)),
             name=name,
         )
 
@@ -140,12 +140,14 @@ class GallerySources:
 
     # --- sources -------------------------------------------------------------------------------------------------
 
-    def _title(self, source: Registered, items: int) -> str:
+    def _title(self, gallery: Gallery, source: Registered, items: int) -> str:
         """What people call it: where an upload is staged is nobody's business."""
-        staged = uploads.is_staged(self.context.library.folder, source.spec)
-        listed = plural(items, "item", "items")
-        told = [say("an upload") if staged else source.spec, listed, "" if source.complete else say("not finished")]
-        return " · ".join(filter(None, told))
+        named, listed = [source.spec], plural(items, "item", "items")
+        if uploads.is_staged(self.context.library.folder, source.spec):
+            name, when = uploads.dropped(source.spec)
+            first = "" if name else first_item(gallery, source)
+            named = [say("an upload"), name or (say("with {image}", image=first) if first else ""), when]
+        return " · ".join(filter(None, [*named, listed, "" if source.complete else say("not finished")]))
 
     def _registered(self, name: str | None, chosen: int | None) -> Registered:
         for source in self.context.gallery(name).sources():

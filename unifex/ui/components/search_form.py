@@ -11,7 +11,7 @@ from unifex.models.image_like import Crop
 from unifex.retrieval.filters import Filters
 from unifex.retrieval.query import Query
 from unifex.ui.components.marks import Marks
-from unifex.ui.components.query_regions import about_item, about_upload, drawn
+from unifex.ui.components.query_regions import about_item, about_upload, drawn, told
 from unifex.ui.page_state import Selection
 from unifex.ui.view import View
 
@@ -103,6 +103,22 @@ class Form:
     def counting_marks(self) -> Marks:
         """The marks that were made about this query."""
         return self.marks.of(self.gallery or "", (self.paths or self.remembered, self.item.ids, self.words))
+
+    def called(self, gallery: str) -> Form:
+        """The same search, where its gallery is called otherwise: what was chosen and marked in it stays.
+
+        Raises ``UnifexError`` for what no page tells of."""
+        picked, boxes, own = Selection.told(self.picked), self.boxes, self.gallery or ""
+        moved = replace(
+            self,
+            gallery=gallery,
+            picked=picked.called(own, gallery).as_json() or self.picked,
+            within=self.within.called(own, gallery),
+            without=self.without.called(own, gallery),
+            view=replace(self.shown, gallery=gallery).as_json(),
+            marks=replace(self.marks, gallery=gallery) if self.marks.gallery == own else self.marks,
+        )
+        return replace(moved, regions=told(moved.about, ";".join(map(str, boxes)))) if boxes else moved
 
     def unless(self, unasked: str) -> Form:
         """Without its query, where this is the gallery that nobody asked."""

@@ -38,7 +38,7 @@ from unifex.ui.components.reading import Reading, options
 from unifex.ui.components.ready_sources import ReadySources
 from unifex.ui.components.workspace_notice import WorkspaceNotice
 from unifex.ui.context import ERRORS, AppContext
-from unifex.ui.gallery_names import name_for
+from unifex.ui.gallery_names import called_now, name_for
 from unifex.ui.listening import Part, Updates, follow, listen, mirror
 from unifex.ui.page_state import Wish
 from unifex.ui.rendering import gallery_report
@@ -75,6 +75,7 @@ class GalleryTab:
         self.idle = gr.HTML("", html_template="", visible="hidden")  # is told by _IDLE
         self.begun = gr.State("")  # the upload that Start was pressed for; boxes stay, people may be typing
         self.suggested = gr.State("")  # a name that the next upload does not go to: filled in, or used by the last one
+        self.renamed = gr.State(Wish())  # changes when a gallery was, which is told everywhere as what others did is
         self.awaited = gr.State("")  # the indexing that was asked for on this page, whose gallery it goes to
         self.looked = gr.HTML("", html_template="", visible="hidden")  # changes when other pictures may be to be seen
         self.uploading = signal("uploading")  # whether files are on their way, as uploading.js says
@@ -175,13 +176,12 @@ class GalleryTab:
         listen(self.gallery.change, self.show_facts, self.asked, self.showing)
         listen([self.view.input, self.looked.change], self.show_pictures, self.asked, [self.pictures])
         mirror(self.gallery.input, self.gallery, self.name)
-        managed = [self.notice, self.name, *self.dropdowns]
+        managed, named = [self.notice, self.name], [self.new_name, self.name, self.gallery]
         renamed = or_say(self.notice, say("Not renamed"), self.rename_gallery)
-        named = [self.new_name, self.name, *self.dropdowns]
-        listen(self.rename.click, renamed, named, [*managed, self.new_name], counts="first")
+        listen(self.rename.click, renamed, named, [*managed, self.new_name, self.renamed], counts="first")
         deleted = or_say(self.notice, say("Not deleted"), self.delete_gallery)
         typed = [self.confirm, self.name, *self.dropdowns]
-        listen(self.delete.click, deleted, typed, [*managed, self.confirm], counts="first")
+        listen(self.delete.click, deleted, typed, [*managed, self.confirm, *self.dropdowns], counts="first")
         self.removal.wire(self.gallery, self.notice)
 
     @property
@@ -223,7 +223,7 @@ class GalleryTab:
         take."""
         if _is_on_its_way(typed, uploading):
             return {self.message: message(say("No forecast"), say(_ON_ITS_WAY), "error")}
-        spec, began = typed.strip() or staged, time.monotonic()
+        spec, began = sources.meant(typed) or staged, time.monotonic()
         name = name.strip() or self.jobs.gallery_of(spec)
         found = self._forecast(spec, name, model, options(exclude, follow_links, frames))
         mine = self.context.jobs.of(self.context.owner)
@@ -256,7 +256,7 @@ class GalleryTab:
         job, and what was begun. Raises ``UnifexError``."""
         if _is_on_its_way(typed, uploading):
             raise SourceError(say(_ON_ITS_WAY))
-        spec, name = typed.strip() or ("" if self.jobs.is_taken(staged, begun) else staged), name.strip()
+        spec, name = sources.meant(typed) or ("" if self.jobs.is_taken(staged, begun) else staged), name.strip()
         if not spec and begun and self.context.is_busy("index"):
             return {self.message: gr.skip()}  # pressed twice
         read = options(exclude, follow_links, frames)
@@ -288,8 +288,11 @@ class GalleryTab:
     # --- handlers: managing --------------------------------------------------------------------------------------
 
     def offer(self, *chosen: str | None) -> Updates:
-        """(what is chosen in every tab's dropdown) -> the galleries that there are, in each of them."""
-        return offer(self.dropdowns, self.context.library.names(), chosen)
+        """(what is chosen in every tab's dropdown) -> the galleries that there are, in each of them; what is chosen
+        stays so under the name that it has by now."""
+        names = self.context.library.names()
+        now = (one if one in names else called_now(self.context.library, one) for one in chosen)
+        return offer(self.dropdowns, names, now)
 
     def choose(self, name: str) -> Updates:
         """This gallery in every tab's dropdown."""
@@ -339,8 +342,8 @@ class GalleryTab:
         except UnifexError:
             return View(gallery.name).as_json(), len(gallery.snapshot())
 
-    def rename_gallery(self, new: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:
-        """(new name, gallery to add to, gallery, those of other tabs) -> notice, all names of it.
+    def rename_gallery(self, new: str, adding_to: str, name: str) -> Updates:
+        """(new name, gallery to add to, gallery) -> notice, the boxes, that it is called otherwise.
 
         Raises ``GalleryError`` and ``JobError``.
         """
@@ -352,7 +355,7 @@ class GalleryTab:
             self.notice: message(say("'{name}' is now '{renamed}'", name=name, renamed=renamed), kind="good"),
             self.name: renamed if adding_to.strip() == name else adding_to,
             self.new_name: "",
-            **self.offer(*(renamed if chosen == name else chosen for chosen in (name, *elsewhere))),
+            self.renamed: Wish.new(),
         }
 
     def delete_gallery(self, typed: str, adding_to: str, name: str, *elsewhere: str | None) -> Updates:

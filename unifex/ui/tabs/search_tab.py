@@ -36,6 +36,7 @@ from unifex.ui.components.pressing import or_say
 from unifex.ui.components.query_view import Asked, QueryView, thumbnails_of
 from unifex.ui.components.saved_searches import SavedSearchList, asked_for, picture_of
 from unifex.ui.components.search_form import ANY_SIMILARITY, FIRST, MAX_K, Form, trust_choices
+from unifex.ui.components.shared_gallery import ASKED
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.page_state import LastResult, Selection, Wish
@@ -44,7 +45,6 @@ from unifex.ui.rendering.grid import hits_grid, samples_grid
 from unifex.ui.rendering.html import hint, message
 from unifex.ui.view import View
 
-ASKED = "() => ['']"  # of `unasked`
 # What takes an item's place: an event that was put off comes again with those before it (:mod:`unifex.ui.listening`).
 _GIVEN = "(image, more) => (image || more?.length ? [''] : [])"
 _OF_GALLERY = "(told, gallery) => (told && JSON.parse(told)[0] !== gallery ? [''] : [])"
@@ -152,7 +152,7 @@ class SearchTab:
     @property
     def filled(self) -> list[Part]:
         """What :meth:`fill` updates."""
-        return [*self._form, self.wording, self.everywhere, self.unasked, self.wish]
+        return [*self.form, self.wording, self.everywhere, self.unasked, self.wish]
 
     @property
     def chosen(self) -> list[Part]:
@@ -170,7 +170,7 @@ class SearchTab:
         return [self.unmark, self.keep, self.left_out.undo, self.text_weight]
 
     @property
-    def _form(self) -> list[Component]:
+    def form(self) -> list[Component]:
         """Whose values a :class:`Form` holds."""
         return [getattr(self, name) for name in vars(FIRST)]
 
@@ -190,21 +190,21 @@ class SearchTab:
             *self._notes,
         ]  # fmt: skip
         self._replace_the_query()
-        asking = [self.unasked, *self._form]
+        asking = [self.unasked, *self.form]
         listen(values, self.show, asking, answer, show_progress="minimal", show_progress_on=[self.status])
         listen(self.go.click, lambda: {self.pressed: True, self.wish: Wish.new()}, None, [self.pressed, self.wish])
         fields = self._begun(shown=True)  # the page empties them itself: an answer would take what was typed since
         listen(self.clear.click, None, None, list(fields), js=f"() => {json.dumps(list(fields.values()))}")
         forgotten = [*self._begun(shown=False), self.everywhere, self.wish]
         listen(self.clear.click, self.forget, None, forgotten, counts="first")  # put off, it would empty them again
-        self.finding.wire(self._form, self.wish, self.status)
+        self.finding.wire(self.form, self.wish, self.status)
         marking = [self.marks, self.wish]
         mark = or_say(self.status, say("Not marked"), self.mark)
-        listen(self.marked.input, mark, [self.marked, *self._form], [self.status, *marking], counts="every")
+        listen(self.marked.input, mark, [self.marked, *self.form], [self.status, *marking], counts="every")
         listen(self.unmark.click, lambda: {self.marks: Marks(), self.wish: Wish.new()}, None, marking)
         listen(self.keep.click, None, js="() => unifex.askToKeep()")
         self.left_out.wire(self.wish, self.status)
-        self.searches.wire(self._form, self.finding.filters)
+        self.searches.wire(self.form, self.finding.filters)
         listen(self.gallery.change, self.choose_gallery, [self.gallery, self.view], self.chosen)
         within = [self.within, self.gallery]
         listen(self.gallery.change, self.offer_everywhere, within, [self.everywhere])
@@ -226,8 +226,11 @@ class SearchTab:
         """-> no item, nothing chosen on the map, nothing marked or left out, and that it is to be searched."""
         return {**self._begun(shown=False), self.everywhere: gr.update(visible=False), self.wish: Wish.new()}
 
-    def fill(self, form: Form) -> Updates:
-        """Everything as a form has it, with what its gallery offers, and that it is to be searched."""
+    def fill(self, form: Form | None) -> Updates:
+        """Everything as a form has it, with what its gallery offers, and that it is to be searched; without a form, the
+        page as it stands."""
+        if form is None:
+            return {self.wish: Wish.new()}
         filled: Updates = {getattr(self, name): value for name, value in vars(form).items()}
         offered = self.choose_gallery(form.gallery, form.view)
         knows_words = offered[self.text] == gr.skip()
