@@ -111,9 +111,11 @@ def _begin(writer: Writer, source: Source, asked: Asked) -> int:
     return writer.begin_source(source.spec, options.keep, asked.beside(options), by_layout)
 
 
-def announce(gallery: Gallery, source: Source, asked: Asked = Asked()) -> Callable[[], None]:
+def announce(
+    gallery: Gallery, source: Source, asked: Asked = Asked(), is_wanted: Callable[[], bool] = lambda: False
+) -> Callable[[], None]:
     """A source is going to be indexed: should the program end before its turn comes, it is known as unfinished. What
-    takes that back.
+    takes that back, unless it ``is_wanted`` by then.
 
     Both raise ``GalleryBusy`` while the gallery is being written.
     """
@@ -125,7 +127,7 @@ def announce(gallery: Gallery, source: Source, asked: Asked = Asked()) -> Callab
 
     def take_back() -> None:
         with gallery.write() as writer:
-            if _registered(gallery, announced) == after:  # else somebody has asked for it otherwise since
+            if _registered(gallery, announced) == after and not is_wanted():  # else somebody has asked since
                 writer.take_back_source(announced, before)
 
     return take_back

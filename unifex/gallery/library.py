@@ -219,8 +219,10 @@ class Library:
 
     def drop_empty(self, name: str) -> None:
         """Delete a gallery that was made for something that did not come, unless there is anything in it."""
-        if name in self.awaiting and not self.get(name).database.has_items():
-            self.delete(name)
+        if name in self.awaiting:
+            self.awaiting.discard(name)
+            if not self.get(name).database.has_items():
+                self.delete(name)
 
     def use(self, name: str, embedder: Embedder) -> Work[Gallery]:
         """Search a gallery with another neck from now on; its ``previous`` goes back.
@@ -393,13 +395,9 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
-def _has_own_files(folder: Path) -> bool:
-    return any((folder / name).exists() for name in _OWN_FILES)
-
-
 def _is_gallery(folder: Path) -> bool:
     """Whether a folder is a gallery, or what is left of one, or cannot be looked into."""
     try:
-        return _has_own_files(folder) and folder.name.lower() not in _RESERVED
+        return any((folder / name).exists() for name in _OWN_FILES) and folder.name.lower() not in _RESERVED
     except PermissionError:
         return True

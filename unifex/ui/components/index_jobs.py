@@ -114,17 +114,18 @@ class IndexJobs:
     def _announced(self, gallery: Gallery, source: Source, spec: str, asked: Asked) -> Callable[[], None]:
         """Announce an indexing; what takes it back, as soon as nobody writes in its gallery."""
         library, owner, since = self.context.library, self.context.owner, time.monotonic()
-        forget = _nothing
-        with contextlib.suppress(GalleryBusy):
-            forget = announce(gallery, source, asked)
-
-        def take_back() -> None:
-            forget()
-            self._drop_unfilled(library, owner, gallery, (State.WAITING, State.RUNNING))
 
         def is_asked_again() -> bool:
             jobs = [job for job in self._about(owner, gallery) if job.source == spec and job.asked > since]
             return any(job.began or job.state == State.WAITING for job in jobs)
+
+        forget = _nothing
+        with contextlib.suppress(GalleryBusy):
+            forget = announce(gallery, source, asked, is_asked_again)
+
+        def take_back() -> None:
+            forget()
+            self._drop_unfilled(library, owner, gallery, (State.WAITING, State.RUNNING))
 
         return lambda: _when_free(take_back, is_asked_again)
 
