@@ -167,7 +167,7 @@ OFFICE = {
 
 def test_whatever_proxy_is_set_the_page_is_served(tmp_path, embedder):
     Gallery.create(tmp_path / "indexes" / "none", embedder)  # so that no demo is drawn
-    with serve(tmp_path / "indexes", "--host", "::1", environment=OFFICE) as server:
+    with serve(tmp_path / "indexes", "--host", "::1", environment=OFFICE, anew=True) as server:
         past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         assert b"gradio" in past_proxies.open(server.url, timeout=10).read()
 

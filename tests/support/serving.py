@@ -49,18 +49,19 @@ def serve(
     root: Path = ROOT,
     python: str = sys.executable,
     brake: Path | None = None,
+    anew: bool = False,
 ) -> Iterator[Server]:
     """Run the app until the block ends; unless told otherwise, no exception may be in its log then.
 
     ``environment``: variables to set, or with None to take away; ``root``: where ``app.py`` is; ``brake``: a file
-    in whose presence indexing can be watched.
+    in whose presence indexing can be watched; ``anew``: in an interpreter that has imported nothing yet.
     """
     places = {
         "UNIFEX_LIBRARY": str(indexes),
         "GRADIO_TEMP_DIR": str(indexes.parent / "gradio"),
         "PYTHONUNBUFFERED": "1",
     }
-    special = environment is not None or (root, python) != (ROOT, sys.executable)  # an interpreter of its own
+    special = anew or (root, python) != (ROOT, sys.executable)
     wanted = {**os.environ, **places, **(environment or {})}
     environment = {name: value for name, value in wanted.items() if value is not None}
     log = log or indexes.parent / "app.log"
