@@ -9,8 +9,9 @@ from pathlib import Path
 
 from unifex.core.system import numbered
 from unifex.data import locations
+from unifex.gallery.folder_names import check_name
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import Broken, Library, check_name
+from unifex.gallery.library import Broken, Library
 
 _ENDING = re.compile(r"\.[A-Za-z]\w*")  # of a file; "2021.07" has none
 
