@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import zipfile
 
 import pytest
@@ -143,8 +144,10 @@ WRITTEN = {  # command, and which names it takes beside those without an ending
     "curate FOLDER --min-images 1 --out OUT": (".csv",),
     "export-gallery drawn --to csv --out OUT": (".csv",),
     "export-gallery drawn --to html --out OUT": (".html",),
-    "export-gallery drawn --to coco --out OUT": ("", ".2024", ".txt", ".png", ".jpg"),
-    "export --format safetensors --out OUT": ("", ".v2", ".txt", ".png", ".jpg"),
+    "export-gallery drawn --to coco --out OUT": ("", ".2024"),
+    "export-gallery drawn --to atlas --out OUT": (".parquet",),
+    "export --format torchscript --out OUT": (".pt",),
+    "export --format safetensors --out OUT": ("", ".v2"),
 }
 
 
@@ -159,9 +162,54 @@ def test_what_is_written_is_called_what_it_is(unifex, folder, tmp_path, command)
             written = out if ending in taken else out.with_name(f"{out.name}{taken[0]}")
             assert (code, written.exists()) == (0, True), (out, told)
         else:
-            assert (code > 0, out.exists()) == (True, False), out
+            assert (code, out.parent.exists()) == (2, False), out
             assert f"'made{number}{ending}' is no name for what is written, " in told
             assert f"call it made{number}{taken[0]}" in told
+
+
+@pytest.mark.parametrize("given", ["", " "])
+@pytest.mark.parametrize("command", _commands())
+def test_a_gallery_without_a_name_is_wrong_usage(unifex, folder, tmp_path, command, given):
+    """As a script leaves it whose variable is not set."""
+    parser = _commands()[command]
+    if all(action.dest != "gallery" for action in parser._actions):
+        return
+    there, laid = str(folder), tmp_path / "laid"
+    assert unifex("clip", str(laid), "--gallery", "drawn", "--write")[0] == 0
+    more = {
+        "search": ["--item", ITEM], "export-gallery": ["--to", "csv"], "train": ["--save", "x"], "clip": [str(laid)],
+        "index": [there], "unpack": [f"{there}.zip"], "forget": [there], "relocate": [there, there],
+        "store": ["faiss"], "remove": [ITEM],
+    }.get(command, [])  # fmt: skip
+    if any(action.dest == "out" and action.required for action in parser._actions):
+        more += ["--out", str(tmp_path / "made")]
+    named = next(action for action in parser._actions if action.dest == "gallery")
+    words = [command, *(["--gallery", given] if named.option_strings else [given]), *more]
+    code, said, told = unifex(*words)
+    assert (code, said) == (2, ""), told
+    assert "give the name of a gallery (there are: drawn)" in told
+
+
+def test_names_that_share_one_letter_are_not_alike(unifex, gallery):
+    for name in ("w", "p", "few", *"abcdefgh"):
+        shutil.copytree(gallery.folder, gallery.folder.with_name(name))
+    assert "no gallery 'few0' here (alike: few; 12 in all)" in unifex("info", "few0")[2]
+    assert "no gallery 'nope' here (there are: a, b, " in unifex("info", "nope")[2]
+
+
+def test_a_preset_for_few_labels_is_not_told_where_there_are_none(unifex, gallery, folder, tmp_path):
+    shutil.copy(folder / ITEM, tmp_path / "flat.png")
+    assert unifex("index", str(tmp_path / "flat.png"), "--gallery", "flat")[0] == 0
+    code, said, told = unifex("train", "--gallery", "flat", "--save", "mine")
+    assert (code, said, "label" in told) == (1, "", True)
+
+
+def test_a_name_that_a_script_leaves_empty_is_refused(unifex, gallery):
+    assert unifex("search", "--item", ITEM, "--gallery", "drawn", "--save", "one")[0] == 0
+    code, _, told = unifex("saved", "drawn", "one", "--rename", "")
+    assert (code, "give the search a name" in told) == (1, True)
+    code, _, told = unifex("use", "drawn", "unifex-lite-4", "--as", "")
+    assert (code, "'' cannot name a gallery" in told) == (1, True)
 
 
 def test_what_images_were_read_from_stays(unifex, folder, tmp_path):

@@ -400,11 +400,11 @@ def test_what_people_read_has_one_of_what_is_one_and_no_braces(built, unifex, tm
 
 
 @pytest.mark.parametrize("command", ["tag drawn best shapes/disc/0.png", "remove drawn shapes/disc/0.png"])
-def test_where_nobody_may_write_the_folder_and_the_remedy_are_told(built, unifex, monkeypatch, command):
+def test_where_nobody_may_write_the_folder_and_the_remedy_are_told(built, unifex, tmp_path, monkeypatch, command):
     def refuse(lock, *_, **__):
         raise PermissionError(13, "Permission denied", lock.lock_file)
 
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
     code, _, told = unifex(*command.split())
-    assert (code, "nothing can be written in 'indexes/drawn' (Permission denied)" in told) == (1, True)
+    assert (code, f"nothing can be written in '{tmp_path}/indexes/drawn' (Permission denied)" in told) == (1, True)
     assert "--library" in told

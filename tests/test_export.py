@@ -144,10 +144,10 @@ def test_what_is_there_is_replaced_only_when_that_is_said(embedder, tmp_path, ca
     assert sorted(tmp_path.iterdir()) == [model, file]
 
 
-@pytest.mark.parametrize(("name", "right"), [("m.pth", "m"), ("m.safetensors", "m")])
+@pytest.mark.parametrize(("name", "right"), [("m.pth", "m"), ("m.safetensors", "m"), ("m.txt", "m")])
 def test_a_name_of_a_file_is_no_folders(name, right, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["export", "--out", name]) == 1
+    assert main(["export", "--out", name]) == 2
     assert f"a folder: call it {right}" in capsys.readouterr().err
     assert main(["export", "--format", "torchscript", "--out", "."]) == 1
     assert "torchscript is a file, and '.' is not" in capsys.readouterr().err

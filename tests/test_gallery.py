@@ -27,11 +27,12 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
 from unifex.gallery.derived_data import ITEM_TABLE
 from unifex.gallery.embedding import embed_items, forecast
+from unifex.gallery.folder_names import check_name
 from unifex.gallery.gallery import Gallery, GalleryError, ItemsGone
 from unifex.gallery.image_store import SHARD_ROWS
 from unifex.gallery.indexing import Pace, index
 from unifex.gallery.kept_embeddings import KeptEmbeddings
-from unifex.gallery.library import Library, check_name
+from unifex.gallery.library import Library
 from unifex.gallery.records import Embedded
 from unifex.models.embedder import Embedder
 

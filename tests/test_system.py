@@ -10,7 +10,8 @@ from unifex.core.files import write_atomically
 from unifex.data.uploads import _safe_parts
 from unifex.gallery import library as libraries
 from unifex.gallery.errors import GalleryError
-from unifex.gallery.library import Library, check_name
+from unifex.gallery.folder_names import check_name
+from unifex.gallery.library import Library
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from gradio_client import Client, handle_file
 from tests.support.galleries import run_index
 from tests.support.serving import serve
 from tests.support.visiting import Visitor
+from unifex.core.disk import NotWritable
 from unifex.core.progress import finish
 from unifex.core.text import reason
 from unifex.gallery import bundle
 from unifex.gallery.corrections import relabel
-from unifex.gallery.errors import NotWritable
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import Pace
 from unifex.gallery.library import Library

@@ -13,6 +13,7 @@ from unifex.cli.shared import chosen_source, say, spare
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
+from unifex.core.files import ready
 from unifex.core.text import plural
 
 
@@ -82,6 +83,7 @@ def _curate(options: argparse.Namespace) -> dict[str, Any]:
     rule = Rule(tuple(options.domain), options.classes, options.min_images, options.max_images, options.seed)
     source = chosen_source(options)
     spare(options.out, [source.spec])
+    ready(options.out)
     curated = watched(curate(source, rule, options.out, options.keep_copies))
     for entry in curated.refused:
         say(options, f"  {entry.path}: {entry.reason}")

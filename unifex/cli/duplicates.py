@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unifex.cli.options import OF_GALLERY, PAGE, TABLE, Parser
 from unifex.cli.shared import chosen_embedder, library, say, spare, write
 from unifex.core.console import watched
+from unifex.core.files import ready
 from unifex.core.text import plural
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def _duplicates(options: argparse.Namespace) -> dict[str, Any]:
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     spare(options.csv, (source.spec for source in gallery.sources()))
+    for out in filter(None, (options.csv, options.out)):
+        ready(out)
     groups = watched(copy_groups(gallery, options.level))
     if options.csv:
         write(options.csv, as_csv(groups))

@@ -8,10 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import TO_ADD, Parser, on_disk, plain_path
+from unifex.cli.options import TO_ADD, Parser, named, on_disk, plain_path
 from unifex.cli.shared import adding_to, chosen_embedder, library, refuse, say, spare
 from unifex.core.console import watched
-from unifex.core.files import check_suffix
 from unifex.core.text import plural, size
 from unifex.data.sources import meant
 
@@ -53,17 +52,17 @@ def add_commands(command: Callable[..., Parser]) -> None:
 def _pack(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery import bundle
 
+    out = None if options.out.startswith("hf:") else named(options.out, ".zip")
     galleries = library(options)
     gallery = galleries.get(options.gallery)
     if options.images and (placed := gallery.database.placed()):
         say(options, f"the image files go as they are: {plural(placed, 'image')} of them tell where they were taken")
     searches = None if options.no_searches else galleries.searches_path(gallery.config.id)
-    if options.out.startswith("hf:"):
+    if out is None:
         repo = options.out.removeprefix("hf:")
         address = watched(bundle.push(gallery, repo, options.images, not options.public, searches, options.places))
         say(options, f"gallery '{gallery.name}' is at {address}")
         return {"gallery": gallery.name, "address": address, "private": not options.public}
-    out = check_suffix(Path(options.out), ".zip")
     spare(out, (source.spec for source in gallery.sources()))
     packed = watched(bundle.pack(gallery, out, options.images, searches, options.places))
     told = f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}"

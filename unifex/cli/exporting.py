@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.filtering import add_filters, chosen_filters
-from unifex.cli.options import OF_GALLERY, Parser, UsageError
+from unifex.cli.options import OF_GALLERY, Parser, UsageError, named
 from unifex.cli.shared import chosen_embedder, library, say, spare
 from unifex.core.console import watched
-from unifex.core.files import check_suffix
 from unifex.core.text import plural, size
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
     if options.images and not format.images:
         raise UsageError(f"--images is nothing for --to {format.name}, which holds no image files")
     to_hub = options.out.startswith("hf:")
-    out = Path(options.out) if to_hub else check_suffix(Path(options.out), *filter(None, [format.suffix]))
+    out = Path(options.out) if to_hub else named(options.out, format.suffix)
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     spare(out, (source.spec for source in gallery.sources()))
     selection = _selection(options, gallery)

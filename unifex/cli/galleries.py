@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unifex.cli.options import OF_GALLERY, TABLE, Parser, UsageError
 from unifex.cli.shared import chosen_embedder, library, say, spare, write
 from unifex.core.errors import UnifexError
+from unifex.core.files import ready
 from unifex.core.text import plural, size
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
 
     gallery = library(options).get(options.gallery)
     spare(options.out, (source.spec for source in gallery.sources()))
+    if options.out:
+        ready(options.out)
     item = gallery.item_at
     said = [relabel(item(path), label) for path, label in options.relabel]
     said += [drop(item(path)) for path in options.drop]

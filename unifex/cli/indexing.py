@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from unifex.cli import exchange
-from unifex.cli.options import OF_ITSELF, TO_ADD, Parser, UsageError, on_disk, plain_path
+from unifex.cli.options import OF_ITSELF, TO_ADD, Parser, UsageError, named, on_disk, plain_path
 from unifex.cli.shared import adding_to, chosen_source, embedder, reading, refuse, say
 from unifex.core import ranges
 from unifex.core.console import watched
-from unifex.core.files import check_suffix, write_atomically_with
+from unifex.core.files import ready, write_atomically_with
 from unifex.core.text import command, duration, plural
 from unifex.data import sources
 
@@ -95,6 +95,8 @@ def _embed(options: argparse.Namespace) -> dict[str, Any]:
 def _embed_on_ray(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.scale import ray_embedding
 
+    if "://" not in options.out:
+        ready(named(options.out) / ray_embedding.PLAN)
     model = embedder(options)
     dim = options.dim and model.neck.check_dim(options.dim)
     work = ray_embedding.embed(options.source, options.out, model, dim, options.address, reading(options))
@@ -115,9 +117,10 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.gallery import Gallery
     from unifex.gallery.indexing import index
 
-    out = check_suffix(Path(options.out), ".npz")
+    out = named(options.out, ".npz")
     source = chosen_source(options)
     require_items(source)
+    ready(out)
     model = embedder(options)
     dim = model.neck.check_dim(options.dim or model.default_dim)
     with tempfile.TemporaryDirectory(prefix="unifex-embed-") as scratch:
@@ -129,7 +132,6 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     arrays: dict[str, Any] = {name: np.array([getattr(record, name) for record in records], str) for name in texts}
     if options.extra:
         arrays["extra"] = np.array([record.labels.row[3] for record in records], str)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically_with(out, lambda file: np.savez(file, **arrays, embedding=snapshot.embeddings))
     say(
         options,

@@ -8,10 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifex.cli.options import OF_ITSELF, Parser, UsageError
+from unifex.cli.options import OF_ITSELF, Parser, UsageError, named
 from unifex.cli.shared import embedder, model_name, say
 from unifex.core.console import watched
-from unifex.core.files import check_suffix
 from unifex.core.text import command, size
 
 if TYPE_CHECKING:
@@ -137,9 +136,9 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
 
     if options.out.startswith("hf:"):
         return _push(options)
-    out = Path(options.out)
-    format = options.format or format_for(out)
-    check_place(format, check_suffix(out, *filter(None, [SUFFIXES[format]])), options.replace)
+    format = options.format or format_for(Path(options.out))
+    out = named(options.out, SUFFIXES[format])
+    check_place(format, out, options.replace)
     made = export(embedder(options), format, out, options.dim, options.replace)
     is_program = made.format != "safetensors"
     what = f"images [B, 3, H, W] of 0-255 to embeddings [B, {made.dim}]" if is_program else "the model's folder"

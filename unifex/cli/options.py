@@ -52,9 +52,18 @@ def new_file(*suffixes: str) -> Callable[[str], Path]:
     """The argparse type of a file to write, whose name ends with one of these, if with any."""
 
     def path(given: str) -> Path:
-        return check_suffix(Path(place(given)), *suffixes)
+        return named(place(given), *suffixes)
 
     return path
+
+
+def named(given: str, *suffixes: str) -> Path:
+    """What is to be written, called as it has to be: a file with one of these endings, or a folder where there are
+    none. Raises :class:`UsageError`."""
+    try:
+        return check_suffix(Path(given), *filter(None, suffixes))
+    except UnifexError as error:
+        raise UsageError(str(error)) from error
 
 
 PAGE = new_file(".html", ".htm")

@@ -34,11 +34,11 @@ def _saved(options: argparse.Namespace) -> dict[str, Any]:
     gallery = galleries.get(options.gallery)
     searches = SavedSearches(galleries, gallery)
     if options.name is None:
-        if options.rename or options.delete:
+        if options.rename is not None or options.delete:
             raise UsageError("name the saved search that is to be renamed or deleted")
         return {"gallery": gallery.name, "saved": [_listed(options, gallery, one) for one in searches.all()]}
     saved = searches.get(options.name)
-    if options.rename:
+    if options.rename is not None:
         searches.rename(saved.id, options.rename)
         say(options, f"'{saved.name}' is called '{options.rename}' now")
         return {"gallery": gallery.name, "name": options.rename}

@@ -13,6 +13,7 @@ from unifex.cli.shared import chosen_embedder, library, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
+from unifex.core.files import ready
 from unifex.core.regions import Region
 from unifex.core.text import plural
 from unifex.data import sources
@@ -98,6 +99,8 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     rate = None if options.false_accept_rate is None else options.false_accept_rate / 100
     filters = chosen_filters(options, min_score=options.min_score, false_accept_rate=rate)
     filters.check_known(gallery)
+    if options.out:
+        ready(options.out)
     fold = options.level if options.fold else ""
     results, found = [], []
     queries = _queries(options, given, gallery)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from unifex.cli.options import UsageError
 from unifex.core.errors import UnifexError
-from unifex.core.files import write_atomically
+from unifex.core.files import ready, write_atomically
+from unifex.core.text import what_there_is
 from unifex.data.locations import path_of
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ def library(options: argparse.Namespace) -> Library:
 
     if options.library.exists() and not options.library.is_dir():
         raise UnifexError(f"--library '{options.library}' is no folder")
-    return Library(options.library)
+    galleries = Library(options.library)
+    if not getattr(options, "gallery", "any").strip():  # as a script leaves it whose variable is not set
+        raise UsageError(f"give the name of a gallery ({what_there_is(galleries.names())})")
+    return galleries
 
 
 def embedder(options: argparse.Namespace) -> Embedder:
@@ -99,7 +103,7 @@ def spare(out: Path | None, sources: Iterable[str]) -> None:
 
 def write(out: Path, text: str) -> None:
     """A file that was asked for, at once or not at all, in a folder that may not be there yet."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    ready(out)
     write_atomically(out, text.encode())
 
 

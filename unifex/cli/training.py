@@ -135,7 +135,7 @@ def _config_of(options: argparse.Namespace, images: int) -> TrainConfig:
         refuse(options, "--config says the recipe", "preset")
     elif not options.preset:
         options.preset = suited_preset(images, asked)
-        if options.preset == "few":
+        if options.preset == "few" and images:  # without any it is refused, which says enough
             say(options, f"preset 'few', as {plural(images, 'labelled image')} are few: {PRESETS['few'].advice}")
     config = read_public_yaml(options.config) if options.config else PRESETS[options.preset].config
     try:
@@ -194,7 +194,7 @@ def _use(options: argparse.Namespace) -> dict[str, Any]:
     wanted = absolute(options.wanted) if options.wanted else gallery.config.previous
     if not wanted:
         raise UnifexError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
-    if options.new:
+    if options.new is not None:
         return _index_anew(options, gallery.name, wanted)
     return _switch(options, gallery.name, wanted)
 

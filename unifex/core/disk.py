@@ -6,9 +6,11 @@ its database. A folder is closed before it is deleted, so that what is still run
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from unifex.core.errors import UnifexError
@@ -23,6 +25,33 @@ _spare: list[int] = [0]
 
 class FolderClosed(UnifexError):
     """Something was going to be kept where everything has been deleted."""
+
+
+class NotWritable(UnifexError, OSError):
+    """The system lets this process write nothing here; what is there can be read."""
+
+
+@contextlib.contextmanager
+def writing_in(folder: Path) -> Iterator[None]:
+    """For what is tried first where something is to be written: a lock, a scratch file, which are nobody's words.
+
+    Raises :class:`NotWritable` where the system refuses it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, NotWritable) or not is_read_only(error):
+            raise
+        refused = NotWritable(
+            say(
+                "nothing can be written in '{folder}' ({reason}): ask for the right to, or name a folder where you may "
+                "write (of galleries and models: --library, UNIFEX_LIBRARY)",
+                folder=folder,
+                reason=error.strerror,
+            )
+        )
+        refused.errno = error.errno
+        raise refused from error
 
 
 def keep_free(bytes: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -27,7 +28,8 @@ _OURS = re.compile(r"\.unifex-[0-9a-f]{16}")  # a folder that is called so and h
 _MARK = ".made-by-unifex"
 _ASIDE = ".moved-aside-by-unifex"  # beside it lies what is to be replaced, until the new one is whole
 _OF_FILES = frozenset(
-    ".csv .tsv .html .json .jsonl .npz .npy .parquet .tar .zip .pt .pth .ckpt .safetensors .onnx .gz .pdf".split()
+    ".csv .tsv .html .json .jsonl .npz .npy .parquet .tar .zip .pt .pth .ckpt .safetensors .onnx .gz .pdf .txt .md "
+    ".xml .yaml .yml .xlsx .sqlite .pkl .h5 .jpg .jpeg .png .webp .gif .tif .tiff .bmp".split()
 )
 _LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:([/\\]|\Z)|(^|[/\\])\.\.([/\\]|\Z)")
 HALF = ".half-by-unifex"  # says what a folder is called that is half made or half deleted, wherever a copy of it lies
@@ -59,7 +61,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield path
         return
     disk.check(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")  # readers write caches, too
+    temporary = _beside(path)
     try:
         yield temporary
         disk.check(path)
@@ -72,20 +74,59 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
 
 
+def _beside(path: Path) -> Path:
+    """Of this thread alone: readers write caches, too."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+
+
+def ready(path: Path) -> None:
+    """Make the folder of a file that is to be written, and try there: what the system refuses is told before the work.
+
+    Raises :class:`~unifex.core.disk.NotWritable`, ``UnifexError`` for what is or lies in no folder, OSError.
+    """
+    with disk.writing_in(path.parent):
+        if path.is_dir():
+            raise UnifexError(say("'{path}' is a folder; name a file", path=path))
+        if path.exists() and not path.is_file():
+            return
+        _make_place(path.parent)
+        temporary = _beside(path)
+        try:
+            temporary.touch()
+            temporary.unlink()
+        except OSError as error:
+            error.filename = str(path)  # which people know
+            raise
+
+
+def _make_place(folder: Path) -> None:
+    """Raises ``UnifexError`` where a file is in the way, and OSError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next(path for path in (folder, *folder.parents) if path.exists())
+        raise UnifexError(say("'{path}' is no folder; name another", path=file)) from error
+
+
+class AlreadyThere(UnifexError, FileExistsError):
+    """A folder that was to be made is there, and not empty."""
+
+
 @contextlib.contextmanager
 def scratch_folder(place: Path, name: str) -> Iterator[Path]:
     """An empty folder ``name`` to fill, in a hidden one of our own in ``place``, which goes when the block ends.
 
-    ``place`` may be a person's: of what lies there only those go that killed processes of ours left. Raises OSError and
-    :class:`~unifex.core.disk.FolderClosed`.
+    ``place`` may be a person's: of what lies there only those go that killed processes of ours left. Raises OSError,
+    :class:`~unifex.core.disk.NotWritable` and :class:`~unifex.core.disk.FolderClosed`.
     """
     disk.check(place)
-    place.mkdir(parents=True, exist_ok=True)
-    _sweep(place)
     ours = _own_name(place)
     lock = FileLock(ours / _MARK, timeout=0)
-    try:
+    with disk.writing_in(place):
+        _make_place(place)
+        _sweep(place)
         ours.mkdir(mode=0o700)
+    try:
         (ours / _MARK).touch()
         with contextlib.suppress(OSError, NotImplementedError):  # a disk that has no locks
             lock.acquire()  # it may take days
@@ -100,12 +141,19 @@ def scratch_folder(place: Path, name: str) -> Iterator[Path]:
 def new_folder(path: Path) -> Iterator[Path]:
     """An empty folder to fill, which becomes ``path`` when the block ends, and goes when the block fails.
 
-    Raises OSError, also when ``path`` is there already and not empty, and :class:`~unifex.core.disk.FolderClosed`.
+    Raises :class:`AlreadyThere`, and as :func:`scratch_folder` does.
     """
     with scratch_folder(path.parent, path.name) as made:
         yield made
         disk.check(path)
-        made.rename(path)
+        try:
+            made.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            raise AlreadyThere(
+                say("'{name}' is there already, or another process has made it meanwhile; name another", name=path.name)
+            ) from error
 
 
 @contextlib.contextmanager

@@ -97,7 +97,7 @@ def what_there_is(names: Iterable[str], wanted: str = "", none: str = "") -> str
     known = [name for name in names if name]
     if len(known) <= LISTED:
         return say("there are: {names}", names=", ".join(known) or none or say("none"))
-    if alike := difflib.get_close_matches(wanted, known, LISTED, 0.4):
+    if alike := difflib.get_close_matches(wanted, known, LISTED, 0.5):
         return say("alike: {names}; {count:,} in all", names=", ".join(alike), count=len(known))
     return say("there are: {names} …; {count:,} in all", names=", ".join(known[:LISTED]), count=len(known))
 

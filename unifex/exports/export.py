@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from unifex.core.files import folder_in_place_of, put_back, whole_file
+from unifex.core.files import folder_in_place_of, put_back, ready, whole_file
 from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.data.tree import EXPORT_MARK as MARK
@@ -44,7 +44,7 @@ def export(selection: Selection, format: Format, out: Path, replace: bool = Fals
     if format.is_folder:
         yield from _fill(selection, format, out, tally)
     else:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        ready(out)
         with whole_file(out) as unfinished:
             yield from format.write(selection, OneFile(unfinished), tally)
     yield tally.step()

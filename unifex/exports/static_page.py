@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unifex.core import images
-from unifex.core.files import whole_file
+from unifex.core.files import ready, whole_file
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.templates import stream
@@ -75,7 +75,7 @@ def write_page(out: Path, title: str, note: str, sections: Sequence[Section]) ->
             yield section
             done += 1
 
-    out.parent.mkdir(parents=True, exist_ok=True)
+    ready(out)
     with whole_file(out) as unfinished, unfinished.open("wb") as file:
         for piece in _pieces(title, note, counted()):
             file.write(piece.encode())

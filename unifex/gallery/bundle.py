@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from unifex.core import derived, disk, images, thumbnails
-from unifex.core.files import file_hash, new_folder, verify, whole_file, with_checksum, write_atomically
+from unifex.core.files import file_hash, ready, verify, whole_file, with_checksum, write_atomically
 from unifex.core.language import say, to_say
 from unifex.core.metadata import PLACE
 from unifex.core.progress import Stage, Work
@@ -39,9 +39,10 @@ from unifex.gallery.bundle_file import CONTENTS, SCHEMA, SEARCHES_FILE, WIDEST, 
 from unifex.gallery.bundle_model import adopt_model, searched_with
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.database import FILE as ITEMS
-from unifex.gallery.errors import GalleryError, NotWritable
-from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import MOST_SEARCHES_BYTES, Library, check_name
+from unifex.gallery.errors import GalleryError
+from unifex.gallery.folder_names import check_name
+from unifex.gallery.gallery import Gallery, new_gallery
+from unifex.gallery.library import MOST_SEARCHES_BYTES, Library
 from unifex.gallery.pictures import thumbnail_origin
 from unifex.gallery.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
 from unifex.gallery.records import Record
@@ -77,7 +78,7 @@ def pack(
     ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone or changed.
     Nothing is written in a gallery that can only be read.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    ready(out)
     with (
         whole_file(out) as unfinished,
         _at_rest(gallery),
@@ -130,7 +131,7 @@ def _at_rest(gallery: Gallery) -> Iterator[None]:
         version = None
         try:
             held.enter_context(gallery.write())
-        except NotWritable:
+        except disk.NotWritable:
             version = gallery.database.version()
         yield
         if version is not None and version != gallery.database.version():
@@ -215,7 +216,7 @@ def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
     damaged or of another kind, and for a name that is taken. Searching needs the backbone it names.
     """
     folder = free_place(name, library)
-    with new_folder(folder) as new, refusing(bundle.name), zipfile.ZipFile(bundle) as archive:
+    with new_gallery(folder) as new, refusing(bundle.name), zipfile.ZipFile(bundle) as archive:
         packed = BundleFile.open(archive, bundle)
         if disk.free(new) < packed.bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), new.name)

@@ -16,8 +16,9 @@ from unifex.core.text import command
 from unifex.gallery.bundle_file import BundleFile
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.errors import GalleryError
+from unifex.gallery.folder_names import check_name
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import Library, check_name
+from unifex.gallery.library import Library
 from unifex.models import torchscript, zoo
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import FILES, RAW, ModelConfig, ModelError, find_model, hashes_of, read_neck
@@ -89,7 +90,11 @@ def adopt_model(
     if _model_here(name, library.models) is None:
         (folder / FILES[0]).write_text(json.dumps({**asdict(model), "name": name}), encoding="utf-8")
         library.models.mkdir(parents=True, exist_ok=True)
-        folder.rename(library.models / name)
+        try:
+            folder.rename(library.models / name)
+        except OSError:
+            if _model_here(name, library.models) != own:  # else another process has brought it meanwhile
+                raise
     shutil.rmtree(folder, ignore_errors=True)
     return replace(config, model=name)
 

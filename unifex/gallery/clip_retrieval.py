@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from unifex.core import images, thumbnails
-from unifex.core.files import whole_file, write_atomically
+from unifex.core.files import ready, whole_file, write_atomically
 from unifex.core.json_text import parse_json
 from unifex.core.language import to_say
 from unifex.core.metadata import PLACE, keywords
@@ -79,12 +79,12 @@ def write(
         raise SourceError(
             f"'{others[0]}' is there already, and of another program; name another folder, or --replace it"
         )
+    dim = gallery.dim_of(dim)
+    for place in (_table_of(out, 0), _array_of(out, 0)):
+        ready(place)
     current = gallery.snapshot()
     ids = current.columns.ids
-    dim = gallery.dim_of(dim)
     embeddings = None if features else gallery.index_of(current, dim).embeddings
-    for folder in ("img_emb", "metadata"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
     stage = Stage(to_say("writing"), len(ids), to_say("rows"))
     for number, start in enumerate(range(0, len(ids), SHARD_ROWS)):
         yield stage.at(start)
@@ -104,13 +104,21 @@ def write(
         else:
             vectors = embeddings[start:stop]
         table = pa.table({"image_path": [record.uri for record in records], **columns}).replace_schema_metadata(_OURS)
-        with whole_file(out / "metadata" / f"metadata_{number}.parquet") as place:
+        with whole_file(_table_of(out, number)) as place:
             parquet.write_table(table, place)  # first, since it says whose both are
         array = io.BytesIO()  # numpy's own writing of files does not say why it failed
         np.save(array, vectors.astype(np.float16))
-        write_atomically(out / "img_emb" / f"img_emb_{number}.npy", array.getbuffer())
+        write_atomically(_array_of(out, number), array.getbuffer())
     _delete_shards(out, -(-len(ids) // SHARD_ROWS))  # those that are left are all to go, or were ours
     return Moved(str(out), len(ids), gallery.embedder.backbone.feature_dim if embeddings is None else dim)
+
+
+def _table_of(out: Path, number: int) -> Path:
+    return out / "metadata" / f"metadata_{number}.parquet"
+
+
+def _array_of(out: Path, number: int) -> Path:
+    return out / "img_emb" / f"img_emb_{number}.npy"
 
 
 def _units(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 
@@ -43,18 +41,14 @@ def lost(name: str, file: str) -> GalleryError:
     )
 
 
-class NotWritable(GalleryError):
-    """The system lets nobody write here; what is there can be read."""
+class GalleryThere(GalleryError):
+    """A gallery that was to be made is there, although it may not have been when that was looked at."""
 
-    @classmethod
-    def at(cls, folder: Path, error: OSError) -> NotWritable:
-        """What to say of a folder."""
-        return cls(
+    def __init__(self, name: str):
+        super().__init__(
             say(
-                "nothing can be written in '{folder}' ({reason}): ask for the right to, or name a folder of galleries "
-                "where you may write (--library, UNIFEX_LIBRARY)",
-                folder="/".join(folder.absolute().parts[-2:]),
-                reason=error.strerror,
+                "there is a gallery '{name}' already, or another process has made it meanwhile; choose another name",
+                name=name,
             )
         )
 

@@ -17,7 +17,7 @@ import numpy as np
 from unifex.core import disk
 from unifex.core.derived import Origin
 from unifex.core.errors import UnifexError
-from unifex.core.files import new_folder
+from unifex.core.files import AlreadyThere, new_folder
 from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.core.text import reason
@@ -30,7 +30,7 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
 from unifex.gallery.derived_data import DerivedData
 from unifex.gallery.duplicates import Duplicates
-from unifex.gallery.errors import GalleryBusy, GalleryError, ItemsGone, NoSuchGallery, NoSuchItem, NotWritable
+from unifex.gallery.errors import GalleryBusy, GalleryError, GalleryThere, ItemsGone, NoSuchGallery, NoSuchItem
 from unifex.gallery.features import StoredFeatures
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.records import Facts, Record, Registered
@@ -42,6 +42,21 @@ from unifex.vector_index.exact import VectorIndex
 
 __all__ = ["Facts", "Gallery", "GalleryBusy", "GalleryError", "ItemsGone", "Record"]
 _MEASURED = ("thumbs", "originals")  # folders whose sizes are noted image by image
+
+
+@contextlib.contextmanager
+def new_gallery(folder: Path) -> Iterator[Path]:
+    """A folder to make a gallery in, as :func:`new_folder` is one. Raises :class:`GalleryThere`, and
+    :class:`GalleryError` where the place is taken otherwise."""
+    try:
+        with new_folder(folder) as new:
+            yield new
+    except AlreadyThere as error:
+        if (folder / configuration.FILE).exists():
+            raise GalleryThere(folder.name) from error
+        raise GalleryError(
+            say("a folder '{name}' that is no gallery is in its place; choose another name", name=folder.name)
+        ) from error
 
 
 class Gallery:
@@ -69,20 +84,20 @@ class Gallery:
     def create(cls, folder: str | Path, embedder: Embedder, dim: int | None = None) -> Gallery:
         """Make an empty gallery, and keep its model beside it, should it have come from elsewhere.
 
-        Raises :class:`GalleryError` if the folder is there already, and ``ModelError`` if another model has this one's
-        name.
+        Raises :class:`GalleryThere` if the folder is there already, other ``UnifexError`` where it cannot be made, or
+        another model has this one's name.
         """
         folder = Path(folder)
         config = GalleryConfig.new(embedder, dim)
         try:
             keep_model(embedder, folder.parent / MODELS)
-            with new_folder(folder) as new:
+            with new_gallery(folder) as new:
                 (new / "features").mkdir()
                 with Database(new, config.id).connect(as_it_is=True) as database:
                     schema.make_tables(database)
                 GalleryModel(new, config).keep()
-        except PermissionError as error:
-            raise NotWritable.at(folder.parent, error) from error
+        except UnifexError:
+            raise
         except OSError as error:
             raise GalleryError(
                 say("gallery '{name}' cannot be made: {reason}", name=folder.name, reason=reason(error))
@@ -107,7 +122,9 @@ class Gallery:
         """Open the gallery, or make it if it is not there."""
         if (Path(folder) / configuration.FILE).exists():
             return cls.open(folder, embedder)
-        return cls.create(folder, embedder)
+        with contextlib.suppress(GalleryThere):
+            return cls.create(folder, embedder)
+        return cls.open(folder, embedder)
 
     @property
     def folder(self) -> Path:

@@ -20,14 +20,15 @@ from filelock import Timeout
 from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import HALF, LEFT_SECONDS, is_half, mark_half, remove_folder
-from unifex.core.language import say, to_say
+from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
 from unifex.core.progress import Work
-from unifex.core.system import MAX_NAME, ON_WINDOWS, is_device, is_name
+from unifex.core.system import ON_WINDOWS
 from unifex.core.text import reason, what_there_is
 from unifex.gallery import former_names
 from unifex.gallery.config import FILE, GalleryConfig
-from unifex.gallery.errors import GalleryError, NoSuchGallery
+from unifex.gallery.errors import GalleryError, GalleryThere, NoSuchGallery
+from unifex.gallery.folder_names import RESERVED, check_name, composed
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import MODELS, Embedder, keep_model
 from unifex.vector_index import index_types
@@ -39,27 +40,6 @@ log = logging.getLogger("unifex")
 _DELETED = ".deleted-"
 PICKING = ".picking-"
 _OWN_FILES = ("gallery.json", "items.sqlite")
-_RESERVED = {MODELS, "con", "prn", "aux", "nul"}
-
-
-def check_name(name: str, what: str = to_say("gallery")) -> str:
-    """``name`` as a folder may be called. Raises :class:`GalleryError` that says which names are allowed."""
-    name = _composed(name)
-    if not is_name(name) or name.lower() in _RESERVED:
-        raise GalleryError(
-            say(
-                "'{name}' cannot name a {what}: use letters, digits, spaces and . _ - + ( ), start with a "
-                "letter or digit, at most {most} bytes",
-                name=name[:MAX_NAME],
-                what=say(what),
-                most=MAX_NAME,
-            )
-        )
-    if is_device(name):
-        raise GalleryError(say("'{name}' is a name that Windows keeps for itself; choose another name", name=name))
-    if name.endswith("."):
-        raise GalleryError(say("a {what}'s name cannot end with a dot", what=say(what)))
-    return name
 
 
 @dataclass(frozen=True)
@@ -127,12 +107,12 @@ class Library:
 
     def place(self, name: str) -> Path:
         """Where a gallery lies, or would. Raises :class:`GalleryError` for what can name none."""
-        composed = check_name(name)
-        if composed.isascii():
-            return self.folder / composed
+        own = check_name(name)
+        if own.isascii():
+            return self.folder / own
         if name in self._open and _is_gallery(self.folder / name):  # as each thumbnail asks: nothing is listed for it
             return self.folder / name
-        return self.folder / (self._own_name(name) or composed)
+        return self.folder / (self._own_name(name) or own)
 
     def named(self, name: str | None) -> str:
         """What the gallery is called that is asked for; empty where there is none."""
@@ -141,8 +121,8 @@ class Library:
 
     def _own_name(self, name: str | None) -> str:
         """A gallery is called as its folder was made: a Mac spells some letters otherwise."""
-        own, composed = self.own_names(), _composed(name or "")
-        alike = (one for one in own if unicodedata.normalize("NFC", one) == composed)
+        own, wanted = self.own_names(), composed(name or "")
+        alike = (one for one in own if unicodedata.normalize("NFC", one) == wanted)
         return name if name and name in own else min(alike, default="")
 
     def unfinished(self) -> Iterator[str]:
@@ -173,6 +153,8 @@ class Library:
     def get(self, name: str | None, embedder: Embedder | None = None) -> Gallery:
         """Open a gallery by name. Raises :class:`GalleryError` that lists the names there are."""
         if not name:
+            if names := self.names():
+                raise GalleryError(say("give the name of a gallery ({there})", there=what_there_is(names)))
             raise GalleryError(say("no gallery yet; make one in the Gallery tab: drop a folder of images there"))
         folder = self.place(name)
         if not _is_gallery(folder):
@@ -193,26 +175,33 @@ class Library:
 
     def get_or_create(self, name: str, embedder: Callable[[], Embedder]) -> Gallery:
         """Open a gallery to add to it, with its own model, or make it with the one given."""
+        self._make(name, embedder)
+        return self.writable(name)
+
+    def _make(self, name: str, embedder: Callable[[], Embedder]) -> bool:
+        """Whether it was made: it may be there, or made by another process in this moment."""
         self.check_writable()
         folder = self.place(name)
-        if folder.name not in self.names():
-            self.sweep()
-            folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.name in self.names():
+            return False
+        self.sweep()
+        with contextlib.suppress(GalleryThere):
             Gallery.create(folder, embedder())
-        return self.writable(folder.name)
+            return True
+        return False
 
     @contextlib.contextmanager
     def adding_to(self, name: str, embedder: Callable[[], Embedder]) -> Iterator[Gallery]:
         """:meth:`get_or_create` for a ``with`` in which something is added. A gallery that was made for that goes again
         when that fails and has left nothing in it."""
-        known = self.place(name).name in self.names()
-        gallery = self.get_or_create(name, embedder)
-        if not known:
+        made = self._make(name, embedder)
+        gallery = self.writable(name)
+        if made:
             self.awaiting.add(gallery.name)
         try:
             yield gallery
         except Exception:
-            if not known:
+            if made:
                 with contextlib.suppress(UnifexError, OSError):  # what failed is what is to be told
                     self.drop_empty(gallery.name)
             raise
@@ -391,13 +380,9 @@ class Library:
             lock.release()
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name.strip())
-
-
 def _is_gallery(folder: Path) -> bool:
     """Whether a folder is a gallery, or what is left of one, or cannot be looked into."""
     try:
-        return any((folder / name).exists() for name in _OWN_FILES) and folder.name.lower() not in _RESERVED
+        return any((folder / name).exists() for name in _OWN_FILES) and folder.name.lower() not in RESERVED
     except PermissionError:
         return True

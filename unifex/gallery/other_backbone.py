@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unifex.core.files import new_folder, with_checksum, write_atomically
+from unifex.core.files import with_checksum, write_atomically
 from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.data.item import Labels
@@ -29,7 +29,7 @@ from unifex.gallery.config import FILE, GalleryConfig
 from unifex.gallery.database import FILE as ITEMS
 from unifex.gallery.embedding import features_again
 from unifex.gallery.errors import GalleryError
-from unifex.gallery.gallery import Gallery
+from unifex.gallery.gallery import Gallery, new_gallery
 from unifex.gallery.library import Library
 from unifex.gallery.records import Record
 from unifex.models import zoo
@@ -58,7 +58,7 @@ def index_anew(library: Library, name: str, new: str, embedder: Embedder) -> Wor
     if target.exists() or target.name in library.names():
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
     keep_model(embedder, library.models)
-    with new_folder(target) as folder, gallery.write():
+    with new_gallery(target) as folder, gallery.write():
         is_same = zoo.makes_the_same(embedder.backbone, gallery.config.backbone, gallery.config.backbone_hash)
         yield from _take_over(gallery.folder, folder, (*KEPT, *OF_BACKBONE) if is_same else KEPT)
         with gallery.database.connect() as theirs, closing(sqlite3.connect(folder / ITEMS)) as own:

@@ -18,7 +18,7 @@ from unifex.data.item import Item, Skipped
 from unifex.gallery import corrections, item_rows, tags
 from unifex.gallery.corrections import Correction
 from unifex.gallery.database import Database
-from unifex.gallery.errors import GalleryBusy, NoSuchGallery, NotWritable
+from unifex.gallery.errors import GalleryBusy, NoSuchGallery
 from unifex.gallery.features import Comparison
 from unifex.gallery.image_store import ImageStore
 from unifex.gallery.item_rows import GONE, one
@@ -358,10 +358,11 @@ def _commit(connection: sqlite3.Connection, only_adds: bool = False) -> None:
 @contextlib.contextmanager
 def writing(database: Database) -> Iterator[Writer]:
     """The right to change a gallery. Raises :class:`GalleryBusy` when another writer has it, :class:`NoSuchGallery`
-    when it was deleted, and :class:`NotWritable`."""
+    when it was deleted, and ``NotWritable``."""
     try:
-        lock = lock_in_folder(database.lock_path, timeout=LOCK_SECONDS)
-        lock.acquire()
+        with disk.writing_in(database.folder):
+            lock = lock_in_folder(database.lock_path, timeout=LOCK_SECONDS)
+            lock.acquire()
     except FileNotFoundError:
         raise NoSuchGallery.any_more(database.name) from None
     except Timeout:
@@ -371,13 +372,10 @@ def writing(database: Database) -> Iterator[Writer]:
                 name=database.name,
             )
         ) from None
-    except OSError as error:
-        if not disk.is_read_only(error):
-            raise
-        raise NotWritable.at(database.folder, error) from error  # the lock's own name tells nobody anything
     try:
         writer = Writer(database)
-        writer.begin()
+        with disk.writing_in(database.folder):  # what holds no more than a lock may be written all the same
+            writer.begin()
         try:
             yield writer
         except (GeneratorExit, KeyboardInterrupt, UnifexError):  # between two commits: nothing is half done

@@ -7,6 +7,7 @@ in ``indexes/models``.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -23,7 +24,7 @@ import numpy as np
 
 from unifex.core import disk
 from unifex.core.assets import ASSETS
-from unifex.core.files import new_folder, write_atomically
+from unifex.core.files import AlreadyThere, new_folder, write_atomically
 from unifex.core.language import say, to_say
 from unifex.core.progress import finish
 from unifex.core.system import is_name
@@ -296,9 +297,10 @@ def keep_model(embedder: Embedder, models: Path) -> None:
                 f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json to "
                 "letters, digits, spaces and . _ - + ( )"
             )
-        with new_folder(models / embedder.name) as new:
+        with contextlib.suppress(AlreadyThere), new_folder(models / embedder.name) as new:
             embedder.save(new)
-    elif hashes_of(folder) != (embedder.config.backbone_hash, embedder.neck.hash):
+        folder = models / embedder.name
+    if hashes_of(folder) != (embedder.config.backbone_hash, embedder.neck.hash):
         raise ModelError(
             f"another model '{embedder.name}' is in {folder}, with which its galleries would be searched: "
             "rename one of the two, its folder and the name in its config.json"

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from unifex.core import disk, images, system
-from unifex.core.files import scratch_folder, whole_file
+from unifex.core.files import ready, scratch_folder, whole_file
 from unifex.core.preprocessing import REDUCING_GAP, Preprocessing
 from unifex.data import demo
 from unifex.models import backbones
@@ -237,7 +237,6 @@ def export(embedder: Embedder, format: str, out: Path, dim: int | None = None, r
     check_place(format, out, replace)
     if not SUFFIXES[format]:
         embedder.check_travels()
-    out.parent.mkdir(parents=True, exist_ok=True)
     place = whole_file(out) if SUFFIXES[format] else _files_into(out)
     with _one_at_a_time, place as unfinished:
         run = FORMATS[format](embedder, dim, unfinished)
@@ -249,12 +248,14 @@ def export(embedder: Embedder, format: str, out: Path, dim: int | None = None, r
 
 
 def check_place(format: str, out: Path, replace: bool) -> None:
-    """Raises ModelError where a model may not be written: somebody's own may lie there."""
+    """Raises ModelError where a model may not be written: somebody's own may lie there; and as :func:`ready` does."""
     what = "a file" if SUFFIXES[format] else "a folder"
     if out.is_dir() if SUFFIXES[format] else out.exists() and not out.is_dir():
         raise ModelError(f"{format} is {what}, and '{out}' is not; name another")
     if there := [file for file in _written(format, out) if file.is_file() and not replace]:
         raise ModelError(f"'{there[0]}' is there already; name another, or --replace it")
+    if SUFFIXES[format]:
+        ready(out)
 
 
 def _written(format: str, out: Path) -> list[Path]:

@@ -33,6 +33,7 @@ class SavedSearches:
     """Those of a gallery, in a library."""
 
     def __init__(self, library: Library, gallery: Gallery):
+        self.library = library
         self.path = library.searches_path(gallery.config.id)
         self.gallery = gallery
 
@@ -140,15 +141,18 @@ class SavedSearches:
     def _changing(self) -> Iterator[list[SavedSearch]]:
         """All of them, to be changed; written when the block ends. What cannot be read stays as it is: an entry in its
         place, as of a later version, and a damaged file beside the new one."""
-        disk.make_folder(self.path.parent)
         try:
-            with FileLock(self.path.with_suffix(".lock"), timeout=10):
+            with disk.writing_in(self.library.folder):
+                disk.make_folder(self.path.parent)
+                lock = FileLock(self.path.with_suffix(".lock"), timeout=10).acquire()
+            with lock:
                 kept, left = self._read(self._stored_or_set_aside())
                 yield kept
                 data = with_checksum({"searches": [*(one.as_stored() for one in kept), *left]})
                 if len(data) > MOST_BYTES:
                     raise UnifexError(say("the saved searches are too large; delete some"))
-                write_atomically(self.path, data)
+                with disk.writing_in(self.library.folder):
+                    write_atomically(self.path, data)
         except Timeout:
             raise UnifexError(say("the saved searches are being written; try again")) from None
 

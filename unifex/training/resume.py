@@ -128,10 +128,11 @@ def maps_path(models: Path, name: str) -> Path:
 @contextlib.contextmanager
 def training_lock(models: Path, name: str) -> Iterator[None]:
     """Only one training makes a model at a time, across processes. Raises :class:`ModelError` while another does."""
-    disk.make_folder(models / CHECKPOINTS)
     lock = FileLock(models / CHECKPOINTS / f"{name}.lock", timeout=0)
     try:
-        lock.acquire()
+        with disk.writing_in(models):
+            disk.make_folder(models / CHECKPOINTS)
+            lock.acquire()
     except Timeout:
         raise ModelError(
             say("model '{name}' is being trained in another tab or process; wait, or stop it there", name=name)

@@ -23,8 +23,8 @@ from unifex.core.vectors import l2_normalize
 from unifex.evaluation.compare import BASELINES, PCA, RAW
 from unifex.evaluation.evaluate import CHALLENGE_DIM, evaluate, mmp5
 from unifex.evaluation.splits import QueryIndexSplit
+from unifex.gallery.folder_names import check_name
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import check_name
 from unifex.models.embedder import BUNDLED_MODELS, DEFAULT_DIM, ModelError
 from unifex.models.feature_table import BLOCK_ROWS, Features, FeatureTable, part
 from unifex.models.neck import Neck, pca

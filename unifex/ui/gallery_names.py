@@ -14,8 +14,9 @@ from unifex.data import locations
 from unifex.data.sources import meant
 from unifex.gallery import former_names
 from unifex.gallery.config import GalleryConfig
+from unifex.gallery.folder_names import check_name
 from unifex.gallery.gallery import Gallery, GalleryError
-from unifex.gallery.library import Broken, Library, check_name
+from unifex.gallery.library import Broken, Library
 
 _ENDING = re.compile(r"\.[A-Za-z]\w*")  # of a file; "2021.07" has none
 

@@ -18,8 +18,8 @@ from unifex.core.text import plural, reason, shortened
 from unifex.data.item import Labels
 from unifex.gallery import changing, corrections, tags
 from unifex.gallery.counted import counted
+from unifex.gallery.folder_names import check_name
 from unifex.gallery.gallery import Gallery, Record
-from unifex.gallery.library import check_name
 from unifex.gallery.picking import Labelling, as_it_is, pick
 from unifex.ui.components.basic import job_notice, notice, signal
 from unifex.ui.components.chosen import Chosen, MeantOthers

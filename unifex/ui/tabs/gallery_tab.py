@@ -18,8 +18,8 @@ from unifex.data import sources
 from unifex.data.item import Options, SourceError
 from unifex.gallery.bundle import free_place
 from unifex.gallery.embedding import forecast
+from unifex.gallery.folder_names import check_name
 from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import check_name
 from unifex.models.embedder import Embedder
 from unifex.training.resume import follow_rename
 from unifex.ui.components.basic import Choice, drop_zone, item_grid, job_notice, notice, signal
