@@ -214,8 +214,8 @@ def open_clip_preprocessing(name: str, pretrained: dict[str, Any], size: int | N
     side = size or open_clip_config(name)["vision_cfg"]["image_size"]
     if isinstance(side, list | tuple):
         if len(set(side)) > 1:
-            told = say("{name} takes images of {side}, UniFEx squares only", name=f"open_clip:{name}", side=side)
-            raise TowerError(told)
+            own = f"open_clip:{name}"
+            raise TowerError(say("{name} takes images of {side}, UniFEx squares only", name=own, side=side))
         side = side[0]
     return Preprocessing(
         size=side,
@@ -273,8 +273,8 @@ def timm_preprocessing(name: str, size: int | None) -> Preprocessing:
     config = resolve_data_config(pretrained_cfg=known.to_dict())
     _, height, width = config["input_size"]
     if height != width:
-        side = f"{height} x {width}"
-        raise TowerError(say("{name} takes images of {side}, UniFEx squares only", name=f"timm:{name}", side=side))
+        own, side = f"timm:{name}", f"{height} x {width}"
+        raise TowerError(say("{name} takes images of {side}, UniFEx squares only", name=own, side=side))
     return Preprocessing(
         size=size or height,
         mean=_triple(config["mean"]),
