@@ -151,7 +151,7 @@ def test_a_gallery_trained_from_disk(gallery, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["model"] == "m"
     assert main(["train", *where, "--save", "n", "--preset", "quick", "--augmentations", "2", "--from-disk"]) == 1
-    assert "set views to 0" in capsys.readouterr().err
+    assert "ask for none of them (here: --augmentations 0)" in capsys.readouterr().err
 
 
 if __name__ == "__main__":

@@ -99,13 +99,17 @@ def ready(path: Path) -> None:
             raise
 
 
+class NoFolder(UnifexError, NotADirectoryError):
+    """A file is in the way of a folder."""
+
+
 def _make_place(folder: Path) -> None:
-    """Raises ``UnifexError`` where a file is in the way, and OSError."""
+    """Raises :class:`NoFolder` where a file is in the way, and OSError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         file = next(path for path in (folder, *folder.parents) if path.exists())
-        raise UnifexError(say("'{path}' is no folder; name another", path=file)) from error
+        raise NoFolder(say("'{path}' is no folder; name another", path=file)) from error
 
 
 class AlreadyThere(UnifexError, FileExistsError):
