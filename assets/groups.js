@@ -8,6 +8,7 @@ import { say } from './say.js';
 const make = (tag, kind, text = '') => Object.assign(document.createElement(tag), { className: kind, textContent: text });
 const bound = new WeakMap();  // grid -> { data, pressed }
 const isDone = (subject) => Boolean(window.unifex?.corrected?.has(subject));
+const isLeftOut = (subject) => isDone(`drop ${subject}`);  // nothing else can be said of it then
 
 const markCard = (card, { mark, tone, line, subject }, canPrefer) => {
   if (tone) card.classList.add(tone);
@@ -30,7 +31,7 @@ const headOf = (group, subject, number, once) => {
   for (const act of group.acts) {
     const button = Object.assign(make('button', 'act', act.text), { type: 'button', title: act.title });
     Object.assign(button.dataset, { act: act.kind, item: act.item, other: act.other, group: number });
-    button.disabled = once && isDone(subject);
+    button.disabled = once && isLeftOut(subject);
     head.append(button);
   }
   head.dataset.subject = subject;

@@ -1,10 +1,12 @@
 """The Evaluate tab's tables and lists as HTML."""
 
 import html
+from base64 import b64decode
 from dataclasses import replace
 
 import gradio as gr
 import numpy as np
+import pytest
 
 from tests.support.galleries import make_model
 from tests.support.splits import make_columns, make_split, measured
@@ -16,8 +18,10 @@ from unifex.evaluation.compare import Assessment
 from unifex.evaluation.evaluate import evaluate
 from unifex.evaluation.failures import worst_queries
 from unifex.evaluation.parts import Part, missed
+from unifex.gallery import corrections
 from unifex.gallery.gallery import Record
 from unifex.gallery.library import Library
+from unifex.ui.components.corrections_view import CorrectionsView
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import AppContext
 from unifex.ui.rendering import evaluation_report, failure_lists
@@ -98,3 +102,23 @@ def test_figures_of_a_model_that_another_program_has_switched_say_so(gallery):
     assert "searched with &#39;another&#39; since" in tab.show_corrections(name, job.id, shown[tab.before])[tab.stale]
     finish(other.use(name, gallery.embedder))
     assert tab.show_corrections(name, job.id, shown[tab.before])[tab.stale] == ""
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_strangers_are_not_told_where_what_was_corrected_lies(public, gallery):
+    """A table of all corrections is the owner's; of a gallery that is not there nothing is said."""
+    with gallery.write() as writer:
+        first, last = gallery.records(gallery.snapshot().columns.ids[[0, -1]])
+        writer.correct([corrections.drop(first), corrections.relabel(last, "signs", "other")])
+    library = Library(gallery.folder.parent)
+    context = AppContext(Settings(library=library.folder, public=public), library, gallery.embedder)
+    view = CorrectionsView(context)
+    with gr.Blocks():
+        view.build()
+    said = failure_lists.corrections(gallery.corrections(), gallery.idle_corrections(), True, with_file=not public)
+    assert said.index(last.path) < said.index(first.path)  # what was left out can be taken back at once
+    told = "".join(b64decode(part.partition('"')[0]).decode() for part in said.split("base64,")[1:])
+    assert (first.uri in told) is not public
+    shown = view.show(gallery.name)
+    assert ("base64," in str(shown.get(view.listed, ""))) is not public
+    assert view.show("not there") == {view.place: gr.update(visible=False)}

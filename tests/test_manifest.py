@@ -117,8 +117,8 @@ ROWS = {
     "more words": ("\ufeffimage_path\tcategory\na.png\tcat\n", {"a.png": "cat"}, {}),
     "column of numbers": (",path,label\n0,a.png,cat\n", {"a.png": "cat"}, {}),
     "short and empty rows": (
-        "path,label,\n\na.png\n,\nb.png,\n",
-        {"b.png": ""},
+        "path,label,domain,\n\na.png\n,\nb.png,\nü.png,cat\n",
+        {"b.png": "", "ü.png": "cat"},
         {"a.png": "line 3: 1 cell, and the header"},
     ),
     "trailing separator": ("path,label\na.png,cat,\n", {"a.png": "cat"}, {}),

@@ -71,8 +71,10 @@ def test_where_nothing_can_be_written_is_told_before_the_work(unifex, folder, tm
         for out in (f"{place}/made", f"{place}/new/made"):
             code, said, told = run(out)
             assert (code, said, told.count("\n")) == (1, "", 1), told  # nothing of how far it got
-            assert f"unifex: nothing can be written in '{Path(out).parent}" in told
-            assert "(Permission denied): ask for the right to, or name a folder where you may write" in told
+            refused = "(Permission denied): ask for the right to, or name a folder where you may write"
+            assert "unifex: nothing can be written in '" in told
+            assert refused in told
+            assert f" (here: {Path(out).parent}" in told
     (tmp_path / "file").touch()
     code, said, told = run(f"{tmp_path}/file/made")
     assert (code, said, told) == (1, "", f"unifex: '{tmp_path}/file' is no folder; name another\n")
@@ -119,8 +121,9 @@ def test_a_library_that_can_only_be_read_is_named(unifex, gallery, folder, tmp_p
     with only_readable(here.folder):
         code, _, told = unifex(*(str(words.get(word, word)) for word in command.split()))
     assert code == 1
-    assert f"unifex: nothing can be written in '{here.folder}{where}' (Permission denied): ask for the right to" in told
-    assert "--library, UNIFEX_LIBRARY" in told
+    refused = Path(f"{here.folder}{where}")
+    assert f"unifex: nothing can be written in '{refused.name}' (Permission denied): ask for the right to" in told
+    assert f"--library, UNIFEX_LIBRARY) (here: {refused})\n" in told
     assert Library(here.folder).names() == ["drawn"]
 
 

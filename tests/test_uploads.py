@@ -80,6 +80,13 @@ def test_several_dropped_folders_are_labels(upload):
     assert [item.label for item in uploads.open_staged(root)] == ["cat", "dog"]
 
 
+def test_a_dropped_folder_that_is_called_as_a_table_is_a_folder(upload):
+    root = upload({"list.csv/signs/a.png": encoded(picture("signs/cross", 1))})
+    for stranger in (False, True):
+        (item,) = uploads.open_staged(root, stranger=stranger)
+        assert item.keep
+
+
 def test_single_zip_and_csv_are_opened_themselves(upload):
     assert upload({"a.zip": b"PK"}).name == "a.zip"
     assert upload({"list.csv": b"path\n"}).name == "list.csv"

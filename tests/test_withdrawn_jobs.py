@@ -137,6 +137,24 @@ def test_what_is_asked_for_again_meanwhile_is_not_taken_back(context, gallery, b
     assert gallery.unfinished()
 
 
+def test_a_gallery_that_resume_would_go_on_with_stays(context, folder, blocker):
+    """Cut off before there was an item, gone on with and withdrawn, and beside another source that fails."""
+    jobs = IndexJobs(context)
+    with context.library.adding_to("new", lambda: context.embedder) as gallery, gallery.write() as writer:
+        writer.begin_source(str(folder), keep=False)
+    context.start("index", "another", blocker.work())
+    jobs.resume("new")
+    cancel_last(context)
+    assert "new" in context.library.names()
+    gone = str(shutil.copytree(folder, folder.parent / "gone"))
+    failing = jobs.start(gone, "new")
+    shutil.rmtree(gone)
+    blocker.go.set()
+    assert failing.finished.wait(SECONDS)
+    assert failing.state == State.FAILED
+    assert context.library.get("new").unfinished() == [str(folder), gone]
+
+
 def test_a_gallery_that_was_made_for_what_failed_goes_with_it(context, folder, blocker):
     jobs, before = IndexJobs(context), context.library.names()
     both = [str(shutil.copytree(folder, folder.parent / name)) for name in ("more", "much more")]

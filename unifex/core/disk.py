@@ -46,9 +46,10 @@ def writing_in(folder: Path) -> Iterator[None]:
             say(
                 "nothing can be written in '{folder}' ({reason}): ask for the right to, or name a folder where you may "
                 "write (of galleries and models: --library, UNIFEX_LIBRARY)",
-                folder=folder,
+                folder=folder.absolute().name,
                 reason=error.strerror,
-            )
+            ),
+            command=str(folder),  # whole at the command line alone: strangers read what a page says
         )
         refused.errno = error.errno
         raise refused from error

@@ -108,7 +108,7 @@ def _make_place(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        file = next(path for path in (folder, *folder.parents) if path.exists())
+        file = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
         raise NoFolder(say("'{path}' is no folder; name another", path=file)) from error
 
 
@@ -200,6 +200,8 @@ def put_back(place: Path) -> None:
                             old.rename(place / old.name)
                 if {path.name for path in left.iterdir()} <= {_ASIDE}:
                     remove_folder(left)
+                else:  # what it was to give way to is there: it goes with all else that was left
+                    (left / _MARK).touch()
 
 
 def _own_name(place: Path) -> Path:

@@ -93,7 +93,8 @@ class Manifest:
         self._first, self._delimiter, self._names = self._header()
         self._places = self._columns()
         self._further, self._told = self._further_columns()
-        self._least = max(place for place, name in enumerate(self._names, start=1) if name.strip())  # cells of a row
+        needed = (self._places[name] for name in ("path", "label") if name in self._places)
+        self._least = 1 + max(needed)  # cells of a row: one that ends before its label would take it away
 
     def count(self) -> int:
         """How many rows there are below the header."""

@@ -108,7 +108,7 @@ def open_staged(path: Path, exclude: Sequence[str] = (), stranger: bool = False)
     ``stranger``: who uploaded them is a visitor of a public server, so that tables are read within limits.
     Raises SourceError, also for a CSV whose files did not come along.
     """
-    lone = path.suffix.lower() in TABLES
+    lone = path.is_file() and path.suffix.lower() in TABLES
     if lone and stranger:
         raise SourceError(
             say(

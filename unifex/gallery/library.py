@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 import time
 import unicodedata
@@ -38,6 +39,7 @@ MOST_SEARCHES_BYTES = 8 << 20  # of a gallery's
 T = TypeVar("T")
 log = logging.getLogger("unifex")
 _DELETED = ".deleted-"
+_OF_BEFORE = re.compile(r"\.deleted-[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")  # as no person calls a folder
 PICKING = ".picking-"
 _OWN_FILES = ("gallery.json", "items.sqlite")
 
@@ -318,7 +320,9 @@ class Library:
         for folder in [*self.folder.glob(f"{_DELETED}*"), *self.folder.glob(f"{PICKING}*")]:
             with contextlib.suppress(UnifexError, OSError):
                 is_old = folder.stat().st_mtime < time.time() - LEFT_SECONDS
-                if is_half(folder) and (is_old or folder.name.startswith(_DELETED)):
+                is_deleted = folder.name.startswith(_DELETED)
+                by_name = _OF_BEFORE.fullmatch(folder.name) and _has_own_files(folder)  # earlier versions left no mark
+                if (is_half(folder) and (is_old or is_deleted)) or (by_name and is_old):
                     self._when_idle(folder, partial(remove_folder, folder, last=(HALF,)))
 
     def _configs(self) -> Iterator[GalleryConfig]:
@@ -380,9 +384,13 @@ class Library:
             lock.release()
 
 
+def _has_own_files(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _OWN_FILES)
+
+
 def _is_gallery(folder: Path) -> bool:
     """Whether a folder is a gallery, or what is left of one, or cannot be looked into."""
     try:
-        return any((folder / name).exists() for name in _OWN_FILES) and folder.name.lower() not in RESERVED
+        return _has_own_files(folder) and folder.name.lower() not in RESERVED
     except PermissionError:
         return True

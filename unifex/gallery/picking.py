@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from unifex.core.files import HALF, mark_half, remove_folder
+from unifex.core.files import HALF, LEFT_SECONDS, is_half, mark_half, remove_folder
 from unifex.core.language import say, to_say
 from unifex.core.metadata import FileMetadata, columns_of_row
 from unifex.core.progress import Stage, Work
@@ -44,6 +47,8 @@ def pick(
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=folder.name))
     unfinished = folder.with_name(f"{PICKING}{folder.name}")
     library.sweep()
+    if not is_half(unfinished) and _is_old(unfinished):  # nobody can tell whose it is
+        unfinished = unfinished.with_name(f"{unfinished.name}-{secrets.token_hex(4)}")
     if unfinished.exists():
         raise GalleryError(say("gallery '{name}' is being made already; choose another name", name=folder.name))
     stage = Stage(to_say("copying"), len(ids), to_say("items"))
@@ -65,6 +70,10 @@ def pick(
         with contextlib.suppress(OSError):
             remove_folder(unfinished, last=(HALF,))
     return library.get(folder.name)
+
+
+def _is_old(folder: Path) -> bool:
+    return folder.exists() and folder.stat().st_mtime < time.time() - LEFT_SECONDS
 
 
 def _copy(

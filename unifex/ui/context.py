@@ -375,13 +375,13 @@ class AppContext:
         self.state = doing
         sources.require_items(source)
         with self.own.adding_to(name, lambda: self.embedder) as gallery:
-            how = source.options.to_json()
-            job = self.jobs.start(SERVER, "index", name, index(gallery, source), source.spec, how)
+            job = self.jobs.start(SERVER, "index", name, index(gallery, source), source.spec, source.options.to_json())
             job.finished.wait()
             if isinstance(job.error, GalleryBusy):
                 log.info("gallery '%s' is being written by another process, which goes on with it", name)
             elif job.error:
                 raise job.error
+            self.own.awaiting.discard(gallery.name)
 
     @staticmethod
     def _sweep(workspaces: Workspaces) -> None:

@@ -51,6 +51,8 @@ class CorrectionsView:
 
     def show(self, name: str | None) -> Updates:
         """(gallery) -> its corrections."""
+        if not self.context.library.named(name):
+            return {self.place: gr.update(visible=False)}
         try:
             gallery = self.context.gallery(name)
             said, idle = gallery.corrections(), gallery.idle_corrections()
@@ -61,7 +63,7 @@ class CorrectionsView:
         return {
             self.place: gr.update(visible=bool(said)),
             self.of_all: gr.update(visible=may_change and len(_left_out(said)) > 1),
-            self.listed: failure_lists.corrections(said, idle, may_change),
+            self.listed: failure_lists.corrections(said, idle, may_change, with_file=not self.context.settings.public),
         }
 
     def undo(self, name: str, event: gr.EventData) -> Updates:
@@ -71,8 +73,9 @@ class CorrectionsView:
 
     def ask(self, name: str) -> str:
         """(gallery) -> what :meth:`undo_left_out` does. Raises ``GalleryError`` where nothing is left out."""
-        _, said = self._to_undo(name)
-        return say("Take {items} back into '{name}'? They are found again then.", items=_items(said), name=name)
+        gallery, said = self._to_undo(name)
+        there = [*set(said) - gallery.idle_corrections()] or said
+        return say("Take {items} back into '{name}'? They are found again then.", items=_items(there), name=name)
 
     def undo_left_out(self, name: str) -> Updates:
         """(gallery) -> as :meth:`undo`, of all that was left out. Raises ``GalleryError``."""

@@ -80,11 +80,11 @@ class GallerySources:
         try:
             gallery = self.context.gallery(name)
             known, items = gallery.sources(), gallery.database.listed_items()
+            choices = [(self._title(gallery, source, items.get(source.id, 0)), source.id) for source in known]
         except ERRORS:
             return {self.source: gr.update(choices=[], value=None)}
         ids = [source.id for source in known]
         value = chosen if chosen in ids else next(iter(ids), None)
-        choices = [(self._title(gallery, source, items.get(source.id, 0)), source.id) for source in known]
         return {self.source: gr.update(choices=choices, value=value)}
 
     def look_again(self, name: str | None, chosen: int | None, gone: str, rehash: bool) -> None:

@@ -133,11 +133,17 @@ class IndexJobs:
         mine = self.context.jobs.of(owner)
         return [job for job in mine if (job.kind, job.name) == ("index", gallery.name)]
 
-    def _drop_unfilled(self, library: Library, owner: str, gallery: Gallery, others: Collection[State]) -> None:
+    def _drop_unfilled(
+        self, library: Library, owner: str, gallery: Gallery, others: Collection[State], failed: str = ""
+    ) -> None:
         """A gallery that was made for what did not come goes, unless another job of its owner's is in one of these
-        states about it, or an upload is known by nothing else."""
-        wanted = any(job.state in others for job in self._about(owner, gallery))
-        if not (wanted or any(uploads.is_staged(library.folder, source.spec) for source in gallery.sources())):
+        states about it, *Resume* would go on with a source that has not failed (``failed`` does just now), or an upload
+        is known by nothing else."""
+        about = self._about(owner, gallery)
+        wanted = any(job.state in others for job in about)
+        known = {source.spec for source in gallery.sources()}
+        cut_off = known - {failed} - {job.source for job in about if job.state == State.FAILED}
+        if not (wanted or cut_off or any(uploads.is_staged(library.folder, spec) for spec in known)):
             library.drop_empty(gallery.name)
 
     def _indexing(self, gallery: Gallery, source: Source, asked: Asked) -> Work[IndexReport]:
@@ -147,7 +153,7 @@ class IndexJobs:
                 report = yield from index(gallery, limited, asked.prune, asked.prune_all, asked.rehash)
         except Exception:
             with contextlib.suppress(UnifexError, OSError):  # what failed is what is to be told
-                self._drop_unfilled(library, owner, gallery, [State.WAITING])
+                self._drop_unfilled(library, owner, gallery, [State.WAITING], source.spec)
             raise
         library.awaiting.discard(gallery.name)
         uploads.discard(gallery.folder.parent, source.spec)

@@ -19,7 +19,7 @@ from unifex.ui.rendering.grouped_grid import Act, Group, GroupItem
 from unifex.ui.rendering.html import data_uri
 
 WRONG, MISSED = 3, 2  # hits and items that are shown of a failed query
-LISTED, IN_A_FILE = 500, 5000  # corrections that are shown, and that a file is made of while one looks
+LISTED, IN_A_FILE = 500, 1000  # corrections that are shown, and that a file is made of while one looks
 
 
 def key(said: Correction) -> int:
@@ -138,8 +138,15 @@ def _whose(part: Part) -> str:
     return domain + taken
 
 
-def corrections(said: Sequence[Correction], idle: Container[Correction], editable: bool) -> Markup:
-    """What was said of the gallery's items, each of the first with a way back; ``idle``: those that do not apply."""
+def corrections(
+    said: Sequence[Correction], idle: Container[Correction], editable: bool, with_file: bool = True
+) -> Markup:
+    """What was said of the gallery's items, each of the first with a way back; ``idle``: those that do not apply;
+    ``with_file``: all in a table, which tells where images lie.
+
+    What was left out comes last: all of that can be taken back at once.
+    """
+    said = sorted(said, key=lambda correction: correction.kind == "drop")
     rows = [(key(correction), correction.sentence, correction in idle) for correction in said[:LISTED]]
-    table = data_uri(as_csv(said)) if len(said) <= IN_A_FILE else ""
+    table = data_uri(as_csv(said)) if with_file and len(said) <= IN_A_FILE else ""
     return render("corrections.html", rows=rows, csv=table, more=len(said) - len(rows), editable=editable)

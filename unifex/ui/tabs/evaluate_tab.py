@@ -211,7 +211,9 @@ class EvaluateTab:
         the model that it is searched with, are still as ``measured``."""
         said = gallery.corrections()
         before = frozenset(said) if before is None else before
-        since = [subject(correction) for correction in said if correction not in before]
+        said_since = [correction for correction in said if correction not in before]
+        since = [subject(correction) for correction in said_since]
+        since += [f"drop {subject(correction)}" for correction in said_since if correction.kind == "drop"]
         changed = _changed(gallery, measured)
         stale = message(changed, say(_AGAIN), "warning") if changed else ""
         return {self.marks: json.dumps(since), self.before: before, self.stale: stale}
@@ -256,11 +258,11 @@ _MARKS_JS = """
 const mark = () => {
   unifex.corrected = new Set(JSON.parse(props.value || '[]'));
   for (const node of document.querySelectorAll('[data-subject]')) {
-    const done = unifex.corrected.has(node.dataset.subject);
-    node.classList.toggle('done', done);
+    const subject = node.dataset.subject, leftOut = unifex.corrected.has(`drop ${subject}`);
+    node.classList.toggle('done', unifex.corrected.has(subject));
     for (const act of node.closest('#failures') ? node.querySelectorAll('.act') : []) {
-      if (done && act === document.activeElement) node.nextElementSibling.focus();
-      act.disabled = done;
+      if (leftOut && act === document.activeElement) node.nextElementSibling.focus();
+      act.disabled = leftOut;
     }
   }
 };
