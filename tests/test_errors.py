@@ -43,6 +43,8 @@ def test_every_error_of_the_program_has_the_one_root():
             False,
         ),
         (MemoryError(), "there is not enough memory", False),
+        (ModuleNotFoundError("", name="faiss"), "faiss is not installed: pip install -r requirements.txt", False),
+        (ModuleNotFoundError("", name="unifex.no"), "internal error (ModuleNotFoundError), please report", True),
         (ValueError("operands could not be broadcast together"), "internal error (ValueError), please report", True),
         (KeyError("leave-one-out"), "internal error (KeyError), please report", True),
     ],

@@ -59,6 +59,9 @@ def explain(error: BaseException) -> Explanation:
     if isinstance(error, MemoryError):
         sentence = say("there is not enough memory; close other programs, or ask for less")
         return Explanation(say("Not done"), sentence, False)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("unifex"):
+        sentence = say("{module} is not installed: pip install -r requirements.txt", module=error.name)
+        return Explanation(say("Not done"), sentence, False)
     log.error("a defect of the program", exc_info=error)
     sentence = to_say("internal error ({error}), please report it with the traceback in the program's log")
     return Explanation(say("A defect of the program"), say(sentence, error=type(error).__name__), True)
