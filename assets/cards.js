@@ -16,8 +16,8 @@ export const chooseSize = (size) => localStorage.setItem(SIZE, size);
 export const newCard = () => card.content.firstChild.cloneNode(true);
 export const roomOfNames = (parent, size) => roomIn(parent, newCard(), size);
 export const writeName = (node, room) => {
-  const name = node.querySelector('.name'), [text, broken] = shortName(name.title, room);
-  name.textContent = text;
+  const name = node.querySelector('.name'), [parts, broken] = shortName(name.title, room);
+  name.replaceChildren(...parts.flatMap((part, number) => (number ? [document.createElement('wbr'), part] : [part])));
   name.classList.toggle('broken', broken);
 };
 export const nameOf = (item) => item.label || item.path.split('/').pop();

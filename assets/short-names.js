@@ -22,9 +22,11 @@ const wide = (text, { font }) => {
   pen.font = font;
   return pen.measureText(text).width;
 };
-const fitsByWords = (text, room) => {
+// Where a name may be parted without harm: after what stands between its words, and before a capital within one.
+const PARTS = /(?<=[\s\-/\\_.,:|])|(?<=\p{Ll})(?=\p{Lu})/u;
+const fitByWords = (words, room) => {
   let lines = 1, used = 0;
-  for (const word of text.split(/(?<=[\s-])/)) {
+  for (const word of words) {
     const width = wide(word.trimEnd(), room);
     if (width > room.width) return false;
     if (used + width > room.width) [lines, used] = [lines + 1, 0];
@@ -45,8 +47,9 @@ const shortened = (text, room) => {
   return kept(least);
 };
 
-// -> what is written, and whether lines may end within words, which leaves room for more
+// -> what is written, in parts between which a line may end, and whether lines may end within them, which leaves room for more
 export const shortName = (text, room) => {
-  if (/\s/.test(text) && fitsByWords(text, room)) return [text, false];
-  return [fitsByLetters(text, room) ? text : shortened(text, room), true];
+  const words = text.split(PARTS);
+  if (fitByWords(words, room)) return [words, false];
+  return [[fitsByLetters(text, room) ? text : shortened(text, room)], true];
 };

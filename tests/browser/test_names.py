@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,7 @@ LABELS = (
     "Ünïcødé & further words of some length, view {}",
     "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW{}",
     "short {}",
+    "animals_of-the/hedgehogBristle{}",
 )
 
 
@@ -39,7 +41,12 @@ WRONG_JS = """(place) => [...document.querySelectorAll(`${place} .card[data-item
   const [begin, end] = name.textContent.split('…'), cut = end !== undefined;
   const holds = cut ? begin.length > 1 && end.length > 1 && name.title.startsWith(begin) && name.title.endsWith(end)
     : name.textContent === name.title;
-  return !holds || name.scrollWidth > name.clientWidth || name.scrollHeight > name.clientHeight + 1;
+  const whole = name.classList.contains('broken') || [...name.childNodes].every((part) => {  // lines end where words do
+    const range = document.createRange();
+    range.selectNodeContents(part);
+    return range.getClientRects().length < 2;
+  });
+  return !holds || !whole || name.scrollWidth > name.clientWidth || name.scrollHeight > name.clientHeight + 1;
 }).map((name) => `${name.title} -> ${name.textContent}`)"""
 
 
@@ -47,6 +54,17 @@ def wrong(page: Page, place: str) -> list[str]:
     expect(page.locator(f"{place} .card[data-item]").nth(3)).to_be_attached()
     stand_still(page)
     return page.evaluate(WRONG_JS, place)
+
+
+def test_a_name_is_parted_where_its_words_are(server, open_page):
+    page = open_page(server.url)
+    go_to(page, "Gallery")
+    assert not wrong(page, "#pictures")
+    parted = page.locator("#pictures .name[title^=animals_of]").first
+    expect(parted).not_to_have_class(re.compile("broken"))
+    assert parted.evaluate("(name) => [...name.childNodes].map((part) => part.textContent || '|').join('')").startswith(
+        "animals_|of-|the/|hedgehog|Bristle"
+    )
 
 
 @pytest.mark.parametrize("screen", [{}, PHONE], ids=["desk", "phone"])
