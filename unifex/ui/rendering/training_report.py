@@ -42,16 +42,23 @@ def summary(data: TrainingData, suspicious: Sequence[Card] | None) -> Markup:
     small = _listed([f"{small.name} ({small.images})" for small in data.small], ", ")
     quoted = [[say("'{name}'", name=name[:60]) for name in group] for group in data.columns.lookalikes]
     alike = _listed([say(" and ").join(group) for group in quoted], "; ")
-    rows = {
-        say("Held-out classes"): data.unmeasured or say(HELD_OUT[data.held_out_by]),
-        say("Classes too small"): small,
-        say("Labels that look alike"): alike,
-        say("Copies left out"): thousands(data.copies),
-        say("One image, two labels"): thousands(data.clashes),
-        say("Without a label"): thousands(data.unlabelled),
-        say("Suspicious labels"): say("not looked for") if suspicious is None else thousands(len(suspicious)),
-    }
-    return render("training_data.html", counts=counts, rows=rows, suspicious=(suspicious or [])[:MOST_NAMED])
+    suspects = say("not looked for") if suspicious is None else thousands(len(suspicious))
+    checks = (
+        (say("Classes too small"), len(data.small), small),
+        (say("Labels that look alike"), len(quoted), alike),
+        (say("Copies left out"), data.copies, thousands(data.copies)),
+        (say("One image, two labels"), data.clashes, thousands(data.clashes)),
+        (say("Without a label"), data.unlabelled, thousands(data.unlabelled)),
+        (say("Suspicious labels"), len(suspicious or ()), suspects),
+    )
+    return render(
+        "training_data.html",
+        counts=counts,
+        held_out=data.unmeasured or say(HELD_OUT[data.held_out_by]),
+        found=[f"{name}: {thousands(many)}" for name, many, _ in checks if many],
+        rows={name: text for name, _, text in checks},
+        suspicious=(suspicious or [])[:MOST_NAMED],
+    )
 
 
 def _held_out(data: TrainingData) -> tuple[int, str, str]:

@@ -95,8 +95,10 @@ class TrainTab:
     def _build_start(self) -> None:
         gr.Markdown("## 3 · " + say("Train"))
         with gr.Column(visible=self._writable) as self.starting:  # for who may train
-            name = say("Name of the new model")
-            self.name = gr.Textbox(label=name, placeholder=say("my-model"), elem_id="train-name")
+            self.name = gr.Textbox(
+                label=say("Name of the new model"), placeholder=say("my-model"), elem_id="train-name",
+                info=say("It is measured beside the one that is searched with, which stays until you press Use it"),
+            )  # fmt: skip
             self.start = gr.Button(say("Train"), variant="primary", elem_id="train-button")
         self.refused = gr.HTML("", elem_id="train-refused")  # why others may not
         with gr.Row():
