@@ -69,7 +69,8 @@ def test_the_page_is_of_its_name_below_its_path_and_its_cookie_for_https(site):
     client, _ = site
     page = client.get("")
     assert page.status_code == 200
-    assert re.fullmatch(rf"{COOKIE}=.*; HttpOnly; SameSite=None; Secure; Partitioned", page.headers["set-cookie"])
+    of_it = rf"{COOKIE}=.*; Path={BELOW}; HttpOnly; SameSite=None; Secure; Partitioned"
+    assert re.fullmatch(of_it, page.headers["set-cookie"])
     assert client.get("config").json()["root"] == f"https://{NAME}{BELOW}"
     assert set(re.findall(r'(?:src|href)="(/[^"]+)"', page.text)) <= {"/manifest.json"}  # all else is beside the page
 
@@ -82,6 +83,18 @@ def test_pictures_uploads_and_answers_pass(site):
     assert picture.headers["content-type"] == "image/jpeg"
     large = client.post("gradio_api/upload", files={"files": ("large.bin", bytes(3 << 20))})  # nginx alone takes 1 MB
     assert large.status_code == 200
+
+
+def test_the_rest_api_is_below_the_path_too(site):
+    client, behind = site
+    document = client.get("api/v1/openapi.json").raise_for_status().json()
+    assert document["servers"] == [{"url": f"{BELOW}/api/v1"}]
+    for ask in (client, httpx.Client(base_url=behind, headers={"Host": NAME})):
+        (gallery,) = ask.get("api/v1/galleries").raise_for_status().json()["galleries"]
+        items = ask.get(f"api/v1/galleries/{gallery['name']}/items").raise_for_status().json()["items"]
+        thumbnail = ask.get(f"api/v1/galleries/{gallery['name']}/items/{items[0]['id']}/thumb")
+        assert thumbnail.raise_for_status().headers["content-type"].startswith("image/")
+        assert ask.get("api/v1/nothing").json()["code"] == "not_found"
 
 
 def _answer(client: httpx.Client, endpoint: str, data: list) -> list:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import os
 import time
 
@@ -10,12 +12,14 @@ import pytest
 
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
+from tests.support.permissions import only_readable
 from unifex.data.item import Skipped
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import GalleryError
 from unifex.gallery.library import Library
 from unifex.ui.server.quotas import Limits
 from unifex.ui.server.rates import Ownership, Rate, Refusal
+from unifex.ui.server.visitor_files import SENT, nobody_at
 from unifex.ui.server.workspaces import Workspaces
 
 
@@ -46,6 +50,45 @@ def test_tokens_are_this_servers_own_and_outlive_a_restart(workspaces, tmp_path)
     assert again.visitor(token) == workspaces.visitor(token) != ""
     assert other.visitor(token) == ""
     assert [workspaces.visitor(wrong) for wrong in (None, "", ".", "a.b", token + "0", "é" * 9)] == [""] * 6
+
+
+@pytest.mark.parametrize("left", [b"", b"half"])
+def test_a_key_that_was_not_written_to_its_end_signs_nothing(tmp_path, workspaces, left):
+    (workspaces.folder / "key").write_bytes(left)  # as a full disk leaves it
+    begun = Workspaces(Library(tmp_path / "indexes"), workspaces.limits)
+    signature = hmac.new(left, b"eve", hashlib.sha256).hexdigest()
+    assert begun.visitor(f"eve.{signature}") == ""
+    again = Workspaces(Library(tmp_path / "indexes"), workspaces.limits)
+    assert again.visitor(begun.new_token()) != ""
+    assert (begun.folder / "key").stat().st_mode & 0o077 == 0
+
+
+def test_of_a_library_that_can_only_be_read_visitors_keep_things_elsewhere(tmp_path, workspaces, monkeypatch):
+    monkeypatch.setenv("UNIFEX_CACHE", str(tmp_path / "cache"))
+    token, tokens = workspaces.new_token(), []
+    with only_readable(tmp_path / "indexes"):
+        for _ in range(2):
+            begun = Workspaces(Library(tmp_path / "indexes"), workspaces.limits)
+            begun.begin()
+            tokens.append(begun.new_token())
+            begun.of(begun.visitor(tokens[0])).touch()
+            with begun.files.arriving(begun.visitor(tokens[0])) as arrival:
+                assert arrival.folder.is_relative_to(tmp_path / "cache")
+            assert (begun.count(), begun.visitor(token)) == (1, "")
+    again = Workspaces(Library(tmp_path / "indexes"), workspaces.limits)
+    assert again.visitor(token) != again.visitor(tokens[0]) == ""
+
+
+def test_of_an_upload_nothing_stays(tmp_path, workspaces):
+    files = workspaces.files
+    for owner in ("f" * 64, nobody_at("192.0.2.1")):
+        with files.arriving(owner) as arrival:
+            (arrival.folder / "part").write_bytes(b"picture")
+            files.keep(arrival.folder / "part", "picture.jpg", owner, SENT)
+    files.sweep(1000)
+    assert len([*files.folder.glob("*/sent/*/*")]) == 2
+    files.sweep(-1)
+    assert not [*files.folder.iterdir()]
 
 
 def test_trainings_are_counted(workspaces):

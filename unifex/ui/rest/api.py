@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import partial
 from typing import Any
@@ -67,13 +68,17 @@ class RestFace:
             await refused(refusal)(scope, receive, send)
         else:
             asked = "GET" if scope["method"] == "HEAD" else scope["method"]  # of which the server leaves the body out
-            await self.api({**scope, "method": asked}, receive, send)
+            # Below a path, of which the proxy says nothing, Starlette would look for routes by the whole address.
+            outer = scope["root_path"].removesuffix(REST)
+            path = scope["path"].removeprefix(outer).removeprefix(REST)
+            await self.api({**scope, "method": asked, "path": path, "root_path": ""}, receive, send)
 
 
 def rest_api(context: AppContext) -> FastAPI:
     """The application, without who may ask. A server of strangers, or one that changes nothing, indexes nothing."""
+    servers = [{"url": os.environ.get("GRADIO_ROOT_PATH", "").rstrip("/") + REST}]
     api = FastAPI(
-        title="UniFEx", version=__version__, description=ABOUT, servers=[{"url": REST}], root_path_in_servers=False,
+        title="UniFEx", version=__version__, description=ABOUT, servers=servers, root_path_in_servers=False,
         docs_url=None, redoc_url=None, redirect_slashes=False, generate_unique_id_function=lambda route: route.name,
     )  # fmt: skip
     resources = Resources(context)

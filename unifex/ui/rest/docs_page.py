@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment
 
+from unifex.ui.server.guard import REST
+
 _TEMPLATE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{{ api.info.title }} API</title>
@@ -48,7 +50,7 @@ table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text
 def docs_page(api: dict[str, Any]) -> str:
     """HTML of an OpenAPI document."""
     page = Environment(autoescape=True).from_string(_TEMPLATE)
-    document = f"{api['servers'][0]['url']}/openapi.json".lstrip("/")  # the page may be below a path
+    document = f"{REST}/openapi.json".lstrip("/")  # the page may be below a path
     return page.render(api=api, document=document, named=_named, written=json.dumps)
 
 

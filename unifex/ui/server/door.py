@@ -83,6 +83,8 @@ class Door:
             await send({"type": "websocket.close", "code": 1008})
         else:
             request = Request(scope, receive)
+            if root := urlsplit(scope.get("root_path", "")).path.rstrip("/"):
+                send = _keeping_cookies_below(root, send)
             try:
                 self._check_host(request)
                 self._check_origin(request)
@@ -147,6 +149,23 @@ class Door:
             await send(message)
 
         return counting
+
+
+def _keeping_cookies_below(root: str, send: Send) -> Send:
+    """Cookies of a page below a path are not for what else has its name."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = message["headers"]
+            below = [(name, _below(root, value) if name == b"set-cookie" else value) for name, value in headers]
+            message = {**message, "headers": below}
+        await send(message)
+
+    return sending
+
+
+def _below(root: str, cookie: bytes) -> bytes:
+    return re.sub(rb"(?i)(;\s*path=)/(?=;|$)", lambda found: found[1] + root.encode(), cookie)
 
 
 def check_logged_in(request: Request) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import re
 import secrets
 import shutil
@@ -28,10 +29,12 @@ PREFIX = "/unifex-files/"
 _COMING = "coming"
 _ADDRESS = re.compile(rf"{PREFIX}({SENT}|{MADE})/([0-9a-f]{{32}})/([^/\\\0]{{1,255}})")
 
+_RUN = secrets.token_bytes(32)  # else who sees a folder's name could find its address by trying all that there are
+
 
 def nobody_at(address: str) -> str:
-    """Who asks from an address without a cookie."""
-    return f"nobody-{hashlib.sha256(address.encode()).hexdigest()}"
+    """Who asks from an address without a cookie, for this run: what nobody sent goes when a server starts."""
+    return f"nobody-{hmac.new(_RUN, address.encode(), hashlib.sha256).hexdigest()}"
 
 
 class RoomError(UnifexError):
@@ -193,12 +196,17 @@ class VisitorFiles:
             for file in [*folder.glob(f"{SENT}/*/*"), *folder.glob(f"{MADE}/*/*")]:
                 if _age(file) > seconds:
                     self.release(file, folder.name)
-            for empty in (folder / SENT, folder / MADE, folder):
+            for arriving in folder.glob(f"{_COMING}/*"):
+                _discard(arriving, seconds)
+            for empty in (folder / SENT, folder / MADE, folder / _COMING, folder):
                 with contextlib.suppress(OSError):
                     empty.rmdir()
-        for left in [*self.folder.glob(f"*/{_COMING}/*"), *self.folder.glob("*")]:
-            if left.is_file() or left.parent.name == _COMING:
+        for left in self.folder.glob("*"):
+            if left.is_file():
                 _discard(left, seconds)
+        with self._lock:  # who keeps nothing is not remembered
+            keeping = [owner for owner, of in self._accounts.items() if of.bytes or of.files or self.of(owner).exists()]
+            self._accounts = {owner: self._accounts[owner] for owner in keeping}
 
 
 def _discard(left: Path, seconds: float) -> None:

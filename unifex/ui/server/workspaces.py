@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,13 +32,16 @@ from unifex.data import uploads
 from unifex.data.item import Item, Options, Skipped, Source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
+from unifex.models.graphs import cache_directory
 from unifex.ui.server.quotas import Limits
 from unifex.ui.server.visitor_files import VisitorFiles
 
+log = logging.getLogger(__name__)
 VISITORS = ".visitors"
 FILES_PER_IMAGE = 2  # so many uploads may wait for each image that may be kept
 ENTRIES_PER_IMAGE = 4  # so many entries of a source are looked at for each
 THUMBNAIL_BYTES = 2 * BLOCK_BYTES  # with its folder
+_KEY_BYTES = 32
 _KEY, _USED, _TRAININGS, _DOOMED, _FILES, _SERVING = "key", "used", "trainings", ".deleted-", ".files", ".serving"
 NO_VISITOR = to_say(
     "this browser keeps no cookie for this page, so that nothing can be kept for you alone; open the page in a tab of "
@@ -226,7 +231,7 @@ class Workspaces:
     """
 
     def __init__(self, builtin: Library, limits: Limits, end_jobs: Callable[[str], None] = lambda visitor: None):
-        self.folder = builtin.folder / VISITORS
+        self.folder = _place_of(builtin.folder / VISITORS)
         self.builtin = builtin
         self.limits = limits
         self.end_jobs = end_jobs
@@ -239,13 +244,19 @@ class Workspaces:
         self._key = self._read_key()
 
     def _read_key(self) -> bytes:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """What tokens are signed with, made once. One that was not written to its end would be anybody's."""
         path = self.folder / _KEY
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-        return path.read_bytes()
+        with FileLock(self.folder / ".key"):
+            if path.exists() and len(key := path.read_bytes()) == _KEY_BYTES:
+                return key
+            written = path.with_name(".key-new")
+            written.unlink(missing_ok=True)
+            with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(key := secrets.token_bytes(_KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            written.replace(path)
+            return key
 
     def new_token(self) -> str:
         """A token that nobody has and nobody can guess."""
@@ -316,6 +327,21 @@ class Workspaces:
     def _last_use(folder: Path) -> float:
         used = folder / _USED
         return (used if used.exists() else folder).stat().st_mtime
+
+
+def _place_of(folder: Path) -> Path:
+    """Where visitors' data lies: in the library, or of one that can only be read, in the user's cache."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        if not disk.is_read_only(error):
+            raise
+    place = cache_directory() / "visitors" / hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log.warning("what visitors keep lies in '%s'", place)
+    return place
 
 
 def _count(path: Path) -> int:
