@@ -86,6 +86,8 @@ def _open_path(path: Path, options: Options) -> Source:
         ) from error
     if not path.exists():
         raise SourceError(say("'{path}' does not exist; give {names}", path=path, names=names()))
+    if not (path.is_dir() or path.is_file()):  # a pipe or a device may never come to its end
+        raise SourceError(say("'{name}' is neither a folder nor a file; give {names}", name=name, names=names()))
     kind = next((kind for kind in SOURCES if not kind.prefix and kind.takes(path)), None)
     if kind is None:
         raise SourceError(say("'{name}' is no source of images; give {names}", name=name, names=names()))

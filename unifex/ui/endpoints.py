@@ -183,9 +183,10 @@ def _asked(
 def _sent(app: AppContext, image: FileData | dict[str, Any] | None) -> Path:
     """The file that was uploaded for the call."""
     try:
-        return app.uploaded(image["path"] if isinstance(image, dict) else getattr(image, "path", ""))
+        return app.uploaded(image.get("path") if isinstance(image, dict) else getattr(image, "path", ""))
     except SourceError:
-        raise Error("image: upload the file (gradio_client.handle_file), do not name a path") from None
+        sentence = "image: upload the file (gradio_client.handle_file), do not name a path"
+        raise Error(sentence, print_exception=False) from None
 
 
 def _items(app: AppContext, gallery: Gallery, item: Any) -> tuple[int, ...]:

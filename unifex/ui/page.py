@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import BlockFunction
 from gradio.data_classes import BlocksConfigDict
 
+from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.text import explain
 
 REST = 0.004
@@ -62,6 +66,19 @@ class Page(gr.Blocks):
         except Exception as error:
             told = explain(error)
             raise gr.Error(told.sentence, title=told.title, print_exception=False) from error
+
+    async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *others: Any, **named: Any) -> list[Any]:
+        """What was sent, as handlers take it. Raises ``UnifexError`` for what is no text, or too little."""
+        if len(inputs) < len(block_fn.inputs):
+            sentence = say("{asked} values are asked for, and {given} came", asked=len(block_fn.inputs), given=len(inputs))
+            raise UnifexError(sentence)
+        try:
+            json.dumps(inputs, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError as error:
+            raise UnifexError(say("half a character (a lone surrogate) is no text")) from error
+        texts = [isinstance(component, gr.Textbox) for component in block_fn.inputs]
+        said = ["" if value is None and text else value for value, text in zip(inputs, texts)]
+        return await super().preprocess_data(block_fn, said, *others, **named)
 
     def block_thread(self) -> None:
         """Until Ctrl+C. Pages that are open are let go first: Gradio's own waits five seconds for them."""
