@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import socket
 import time
@@ -197,6 +198,8 @@ def test_passwords_are_guessed_slowly_whatever_address_is_claimed(tmp_path, inde
     with serve(tmp_path / "indexes", "--auth", "anna:secret") as running:
         tried = [guesses(running, 1, {"X-Forwarded-For": f"203.0.113.{number}"})[0] for number in range(9)]
         assert tried == [400] * 5 + [429] * 4
+        logged = (tmp_path / "app.log").read_text()
+        assert len(re.findall(r"(?m)^\d{4}-\d\d-\d\d \S+ WARNING a wrong password from 127.0.0.1$", logged)) == 5
         assert httpx.get(f"{running.url}thumb/drawn/1?v=0").status_code == 401
     with serve(tmp_path / "indexes", "--auth", "anna:secret", "--trusted-proxy", "127.0.0.0/8") as running:
         assert guesses(running, 7, {"X-Forwarded-For": "203.0.113.1"})[-1] == 429

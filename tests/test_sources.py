@@ -79,6 +79,13 @@ def test_a_path_is_read_as_file_managers_copy_it(tmp_path, monkeypatch, capsys, 
         assert "1 image" in told
 
 
+@pytest.mark.parametrize("name", ["pipe", "a.jpg", "list.csv", "all.zip"])
+def test_what_may_never_end_is_no_source(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SourceError, match=f"'{name}' is neither a folder nor a file"):
+        open_source(str(tmp_path / name))
+
+
 def test_folder_refuses_what_is_no_image_and_follows_no_link(tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()

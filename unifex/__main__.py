@@ -29,6 +29,7 @@ def app() -> int:
     def run() -> int:
         from unifex.cli.settings import read_settings
 
+        console.log_with_times("unifex")
         settings = read_settings()
         try:
             from unifex.ui.app import serve

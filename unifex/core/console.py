@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import select
 import shutil
@@ -53,6 +54,15 @@ def run(program: Callable[[], int], stopped: str) -> int:
         return FAILED
     finally:
         _drop_what_cannot_be_written()
+
+
+def log_with_times(name: str) -> None:
+    """What a server logs under this name stands on stderr with its time: when something was is half of what it says."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger(name)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
 
 
 def print_json(answer: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import logging
 import secrets
 import threading
 import time
@@ -22,8 +23,9 @@ from typing import Any
 from unifex.core.errors import UnifexError
 from unifex.core.language import say, to_say
 from unifex.core.progress import Step, Work
-from unifex.core.text import explain
+from unifex.core.text import duration, explain
 
+log = logging.getLogger(__name__)
 MAX_WAITING = 4  # of one kind and one owner
 MAX_FINISHED = 200  # results that are kept, of all owners together
 MAX_FINISHED_OF_OWNER = 20
@@ -292,6 +294,7 @@ class Jobs:
     def _end(self, job: Job, state: State) -> None:
         job.state, job.ended, job.take_back = state, time.monotonic(), _nothing  # which holds what it is about
         job.finished.set()
+        log.info("%s: %s after %s", job.kind, state, duration(job.ended - (job.began or job.asked)))
         finished = [other for other in self._jobs.values() if not other.state.active]
         finished.sort(key=lambda other: other.ended)  # one that took long was asked for before many that are forgotten
         own = [other for other in finished if other.owner == job.owner]

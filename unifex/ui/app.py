@@ -309,10 +309,12 @@ def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:
         print(f"* Tools for AI agents (MCP):   {str(page.share_url or page.local_url).rstrip('/')}{tools.path}/")
     context.prepare()
     if block:
+        log.info("serving '%s' at %s", settings.library, page.local_url)
         try:
             page.block_thread()
         finally:
             context.close()
+            log.info("stopped")
     return page, context
 
 

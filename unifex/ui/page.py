@@ -67,10 +67,14 @@ class Page(gr.Blocks):
             told = explain(error)
             raise gr.Error(told.sentence, title=told.title, print_exception=False) from error
 
-    async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *others: Any, **named: Any) -> list[Any]:
+    async def preprocess_data(
+        self, block_fn: BlockFunction, inputs: list[Any], *others: Any, **named: Any
+    ) -> list[Any]:
         """What was sent, as handlers take it. Raises ``UnifexError`` for what is no text, or too little."""
         if len(inputs) < len(block_fn.inputs):
-            sentence = say("{asked} values are asked for, and {given} came", asked=len(block_fn.inputs), given=len(inputs))
+            sentence = say(
+                "{asked} values are asked for, and {given} came", asked=len(block_fn.inputs), given=len(inputs)
+            )
             raise UnifexError(sentence)
         try:
             json.dumps(inputs, ensure_ascii=False, default=str).encode()

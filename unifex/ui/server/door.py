@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import re
 import socket
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from unifex.core.language import say
 from unifex.ui.server.problems import problem
 from unifex.ui.server.rates import Rate, Refusal, network_of
 
+log = logging.getLogger(__name__)
 GUESSES, ALL_GUESSES = 5, 60  # wrong passwords a minute: of one address, of all that were never right
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^][:/@\s]+)(?::(\d{1,5}))?")
 _PORTS = {"http": "80", "https": "443"}
@@ -146,6 +148,8 @@ class Door:
             if message["type"] == "http.response.start" and message["status"] < 400:
                 self.right.add(address)
                 self.wrong.seen.pop(address, None)
+            elif message["type"] == "http.response.start":
+                log.warning("a wrong password from %s", address or "an unknown address")
             await send(message)
 
         return counting
