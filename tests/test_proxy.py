@@ -103,6 +103,26 @@ def _answer(client: httpx.Client, endpoint: str, data: list) -> list:
     return httpx.Response(200, text=re.search(r"event: complete\ndata: (.*)", told)[1]).json()
 
 
+def test_answers_come_through_nginx_as_it_is_without_a_word(site, tmp_path):
+    """Neither HTTP/1.1 nor unbuffered, which is how nginx does it of itself."""
+    _, behind = site
+    port = free_port()
+    bare = (
+        f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {behind}; proxy_set_header Host $http_host; }} }}"
+    )
+    (tmp_path / "nginx.conf").write_text(FRAME.format(tmp_path, bare))
+    proxy = subprocess.Popen(["nginx", "-p", tmp_path, "-c", tmp_path / "nginx.conf"], stderr=subprocess.PIPE)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/", headers={"Host": NAME}, timeout=20) as client:
+            _wait_for(client, proxy)
+            with client.stream("GET", "gradio_api/heartbeat/bare") as beat:
+                assert beat.headers["content-type"].startswith("text/event-stream")
+                assert next(beat.iter_bytes())  # at once, not when a buffer is full
+    finally:
+        proxy.terminate()
+        proxy.wait()
+
+
 def test_others_do_not_get_in_by_it(site):
     client, behind = site
     assert client.get("", headers={"Host": "evil.example"}).status_code == 403
