@@ -8,7 +8,7 @@ import re
 import string
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
 from PIL import Image
@@ -17,11 +17,13 @@ from tests.support import catalogs
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli.settings import Settings, read_settings
-from unifex.core import language
+from unifex.core import language, ranges
 from unifex.core.errors import UnifexError
 from unifex.core.language import LOCALE, check_language, languages, say, say_many, speak, spoken, thousands
 from unifex.core.progress import Step, Work
 from unifex.core.text import plural
+from unifex.data.item import SourceError
+from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.retrieval.query import Query
@@ -33,6 +35,7 @@ from unifex.ui.context import AppContext
 from unifex.ui.rendering import html
 from unifex.ui.scripts import words_address
 from unifex.ui.server.first_paint import FirstPaint
+from unifex.ui.server.rates import Refusal
 
 CATALOGS = sorted(LOCALE.glob("*.po"))
 OTHERS = [path.stem for path in CATALOGS]
@@ -115,6 +118,52 @@ def _sentence(said: ast.expr, named: Mapping[str, str]) -> str | None:
     if isinstance(said, ast.Name):
         return named.get(said.id)
     return said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else None
+
+
+# Errors of these only a command line, or who writes Python, can meet: they stay English.
+_FOR_DEVELOPERS = {
+    "__main__.py", "cli", "scale", "core/address.py", "core/language.py", "gallery/clip_retrieval.py",
+    "models/image_like.py", "models/linear_layer.py", "training/loggers.py", "training/public_config.py",
+}  # fmt: skip
+
+
+def test_errors_that_the_page_shows_are_said():
+    top = catalogs.ROOT / "unifex"
+    trees = {path.relative_to(top): ast.parse(path.read_text()) for path in sorted(top.rglob("*.py"))}
+    kinds = _kinds_of_errors(trees.values())
+    assert len(kinds) > 30
+    unsaid = [
+        f"{path}:{text.lineno}: {ast.unparse(text)}"
+        for path, tree in trees.items()
+        if _FOR_DEVELOPERS.isdisjoint(map(str, (path, *path.parents)))
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and _name(call.func) in {*kinds, "__init__"}
+        for text in call.args
+        if _is_sentence(text)
+    ]
+    assert not unsaid, "say() them, or they are English on every page"
+
+
+def _kinds_of_errors(trees: Iterable[ast.Module]) -> set[str]:
+    """The names of what says no, to a person or to a request, and of what derives from it."""
+    classes = [one for tree in trees for one in ast.walk(tree) if isinstance(one, ast.ClassDef)]
+    kinds: set[str] = set()
+    more = {UnifexError.__name__, Refusal.__name__}
+    while more - kinds:
+        kinds |= more
+        more = {one.name for one in classes if kinds & {_name(base) for base in one.bases}}
+    return kinds
+
+
+def _name(called: ast.expr) -> str:
+    return called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
+
+
+def _is_sentence(text: ast.expr) -> bool:
+    """Words that stand there as they will be read; what only puts others' words together is none."""
+    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+    literal = "".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+    return " " in literal and bool(re.search(r"[A-Za-z]{2}", literal))
 
 
 _DATIVE = re.compile(r"\b(?:aus|bei|in|mit|nach|seit|unter|von|vor|zu)\s+\{(\w+)\}", re.IGNORECASE)
@@ -259,6 +308,60 @@ def test_why_files_are_left_out(tmp_path, embedder):
     assert german["thin.png"] == "1 x 2000 Pixel: zu schmal, um etwas zu zeigen"
     assert german[".hidden"] == "übergangen: versteckte Datei oder versteckter Ordner"
     assert not german.items() & english.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("list.csv", b"name,label\na.png,x\n"),
+        ("list.csv", b"path,file,label\na.png,a.png,x\n"),
+        ("list.csv", b"path,label\na.png,\xff\n"),
+        ("metadata.jsonl", b"no JSON\n"),
+        ("metadata.jsonl", b"[1]\n"),
+        ("labels.json", b"{"),
+        ("labels.json", b"[]"),
+    ],
+)
+def test_what_is_wrong_with_a_list(tmp_path, name, lines):
+    (tmp_path / name).write_bytes(lines)
+
+    def told() -> str:
+        with pytest.raises(SourceError) as refused:
+            open_source(str(tmp_path / name))
+        return str(refused.value)
+
+    english = told()
+    speak("de")
+    assert told() != english
+
+
+def test_what_is_wrong_with_a_row(tmp_path):
+    tables = {
+        "cells.csv": "path,label\na.png,x,y\n",
+        "quotes.csv": 'path,label\n"a.png,x\n',
+        "split.csv": "path,split\na.png,other\n",
+        "control.csv": "path,label\na.png,x\x07\n",
+        "labels.json": '{"labels": {"a": 7}, "classes": ["x"]}',
+    }
+    for name, text in tables.items():
+        (tmp_path / name).write_text(text)
+
+    def reasons() -> dict[str, str]:
+        return {name: entry.reason for name in tables for entry in open_source(str(tmp_path / name))}
+
+    english = reasons()
+    speak("de")
+    german = reasons()
+    assert english["cells.csv"].startswith("line 2: 3 cells, and the header has 2")
+    assert german["cells.csv"].startswith("Zeile 2: 3 Zellen, in der Kopfzeile 2")
+    assert len(german) == len(tables)
+    assert not german.items() & english.items()
+
+
+def test_a_number_that_cannot_be():
+    speak("de")
+    with pytest.raises(UnifexError, match=r"^der Startwert: eine ganze Zahl, 0 bis \d+, nicht '-1'$"):
+        ranges.SEED.check(-1)
 
 
 def texts_in(value: object) -> Iterator[str]:

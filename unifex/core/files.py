@@ -278,9 +278,11 @@ def check_suffix(path: Path, *suffixes: str) -> Path:
         return path.with_name(path.name + suffixes[0])
     if not suffixes and own not in _OF_FILES:
         return path
-    what = f"a {suffixes[0]} file" if suffixes else "a folder"
+    what = say("a {suffix} file", suffix=suffixes[0]) if suffixes else say("a folder")
     right = path.with_suffix(suffixes[0] if suffixes else "").name
-    raise UnifexError(f"'{path.name}' is no name for what is written, {what}: call it {right}")
+    raise UnifexError(
+        say("'{name}' is no name for what is written, {what}: call it {right}", name=path.name, what=what, right=right)
+    )
 
 
 def leaves(name: str) -> bool:
@@ -314,12 +316,12 @@ def verify(data: bytes, required: bool = False) -> dict[str, Any]:
     """
     values = parse_json(data)
     if not isinstance(values, dict):
-        raise ValueError("not a JSON object")
+        raise ValueError(say("not a JSON object"))
     said = values.pop(_FIELD, None)
     if said is None and required:
-        raise ValueError("it has no checksum: it is damaged, or of an earlier version")
+        raise ValueError(say("it has no checksum: it is damaged, or of an earlier version"))
     if said is not None and said != _hash(values):
-        raise ValueError("its checksum is wrong")
+        raise ValueError(say("its checksum is wrong"))
     return values
 
 
@@ -343,7 +345,7 @@ def noted_checksum(path: Path, owner: str) -> str | None:
     except FileNotFoundError:
         return None
     if said.get("owner", owner) != owner:
-        raise ValueError("it is of another gallery")
+        raise ValueError(say("it is of another gallery"))
     return said["sha256"]
 
 

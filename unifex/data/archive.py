@@ -31,7 +31,7 @@ _LISTED, _LISTED_BYTES, _LISTED_LENGTHS = b"PK\1\2", 46, 28  # an entry in an ar
 UTF8_FLAG = 0x800
 ENCRYPTED_FLAG = 1
 UNICODE_PATH = 0x7075  # Info-ZIP's extra field: the name in UTF-8, beside one that anything may have written
-GUESSED = "the archive does not say how its names are written: they were taken for cp437"
+GUESSED = to_say("the archive does not say how its names are written: they were taken for cp437")
 
 
 def _open(spec: str, options: Options) -> Source:
@@ -152,7 +152,7 @@ class Archive:
             labels=labels,
             stamp=f"{info.file_size}-{info.CRC:08x}",
             keep=True,
-            notes=notes + ((GUESSED,) if _is_guessed(info) else ()),
+            notes=notes + ((say(GUESSED),) if _is_guessed(info) else ()),
         )
 
     def _read(self, node: Node) -> bytes:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from unifex.core import images, ranges
 from unifex.core.files import write_atomically
-from unifex.core.language import to_say
+from unifex.core.language import say, to_say
 from unifex.core.progress import Stage, Work
 from unifex.core.tables import to_csv
 from unifex.core.text import has_control, reason
@@ -49,7 +49,13 @@ class Rule:
         ranges.MAX_IMAGES.check(self.max_images)
         ranges.SEED.check(self.seed)
         if 0 < self.max_images < self.min_images:
-            raise SourceError(f"min_images ({self.min_images}) must be not above max_images ({self.max_images})")
+            raise SourceError(
+                say(
+                    "min_images ({least}) must be not above max_images ({most})",
+                    least=self.min_images,
+                    most=self.max_images,
+                )
+            )
 
 
 @dataclass(frozen=True)
@@ -134,12 +140,18 @@ def curate(source: Source, rule: Rule, out: Path, keep_copies: bool = False) -> 
             try:
                 hashes[images.content_hash(item.read())].append(item)
             except (OSError, images.ImageError) as error:
-                refused.append(Skipped(item.path, f"cannot be read ({reason(error)})"))
+                refused.append(Skipped(item.path, say("cannot be read ({reason})", reason=reason(error))))
         once = {same[0].uri for same in hashes.values() if len({(item.domain, item.label) for item in same}) == 1}
         copies = sum(len(same) for same in hashes.values()) - len(once)
         items = choose([item for item in items if item.uri in once], rule)
     if not items:
-        raise SourceError(f"nothing of {source.spec} is left: no class in these domains has {rule.min_images} images")
+        raise SourceError(
+            say(
+                "nothing of {source} is left: no class in these domains has {least} images",
+                source=source.spec,
+                least=rule.min_images,
+            )
+        )
     _write(items, out)
     classes = len({(item.domain, item.label) for item in items})
     return Curated(str(out), len(items), classes, copies, refused, statistics(items))

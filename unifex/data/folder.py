@@ -94,8 +94,9 @@ class FolderTree:
             if entry.is_dir():
                 return Node(path, "folder")
         except OSError as error:  # a link in a circle
-            return Node(path, "other", f"cannot be read ({error.strerror})", unread=True)
-        return Node(path, "other", "symbolic link that leads nowhere" if entry.is_symlink() else "not a regular file")
+            return Node(path, "other", say("cannot be read ({reason})", reason=error.strerror), unread=True)
+        why = say("symbolic link that leads nowhere") if entry.is_symlink() else say("not a regular file")
+        return Node(path, "other", why)
 
     def find(self, path: str) -> Node | None:
         """See :class:`unifex.data.tree.Tree`; an absolute path is one of this computer."""
@@ -164,7 +165,8 @@ def file_item(path: Path, shown: str, keep: bool, labels: Labels, notes: tuple[s
         uri.encode()
     except UnicodeEncodeError:
         uri, keep = path.as_uri(), True
-        notes = (*notes, "its name is not UTF-8, so that nothing can name the file later: the gallery keeps a copy")
+        told = say("its name is not UTF-8, so that nothing can name the file later: the gallery keeps a copy")
+        notes = (*notes, told)
     stamp = f"{status.st_size}-{status.st_mtime_ns}"
     return Item(uri, shown, partial(_read_limited, path), labels, stamp, keep, notes)
 

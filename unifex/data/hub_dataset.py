@@ -45,7 +45,7 @@ class HubDataset:
             shown = f"{self.split}/{number:07d}{PurePosixPath(path).suffix}"
             data = (row[picture] or {}).get("bytes")
             if data is None:
-                yield Unread(shown, "the row has no image bytes")
+                yield Unread(shown, say("the row has no image bytes"))
                 continue
             yield Item(
                 uri=f"hf:{self.name}:{self.config or ''}@{self.split}#{number}",

@@ -14,6 +14,7 @@ from itertools import zip_longest
 from typing import Any
 
 from unifex.core.json_text import parse_json
+from unifex.core.language import say, to_say
 from unifex.core.text import printable
 from unifex.data.column_names import Taken, own_name
 from unifex.data.item import MAX_COLUMNS
@@ -27,7 +28,8 @@ OWN = "exported by UniFEx"  # what a file of COCO says that is ours
 @dataclass(frozen=True)
 class Described:
     """One image. ``where``: in the label file (``images[3]``); ``paths``: where its file may lie, the first that is
-    there; ``by_stem``: they are without the ending. ``problem``: why there is nothing to say of it."""
+    there; ``by_stem``: they are without the ending. ``problem``: why there is nothing to say of it, be it that it is no
+    JSON (``is_json``)."""
 
     where: str
     paths: tuple[str, ...]
@@ -39,6 +41,7 @@ class Described:
     notes: tuple[str, ...] = ()
     problem: str = ""
     by_stem: bool = False
+    is_json: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def _area(box: object, area: object = None) -> float:
 # --- COCO: https://cocodataset.org/#format-data -----------------------------------------------------------------------
 
 
+_UNKNOWN = to_say("{count:,} annotations name a category that is not there")
 _OF_COCO = frozenset(("id", "file_name", "width", "height", "license"))
 
 
@@ -138,7 +142,7 @@ def _coco(document: dict[str, Any], name: str) -> Iterator[Described]:
         where = f"images[{number}]"
         path = image.get("file_name") if isinstance(image, dict) else None
         if not isinstance(path, str) or not path:
-            yield Described(where, (), problem="it has no file_name; each image of COCO names its file")
+            yield Described(where, (), problem=say("it has no file_name; each image of COCO names its file"))
             continue
         own = annotations[_id(image.get("id"))][:MOST_LABELS]
         named = [(one, categories.get(_id(one.get("category_id")), {}).get("name")) for one in own]
@@ -156,7 +160,7 @@ def _coco(document: dict[str, Any], name: str) -> Iterator[Described]:
             said.get("split", ""),
             extra=extra,
             tags=(*texts_of(image.get("tags")), *of_class),
-            notes=((f"{unknown:,} annotations name a category that is not there",) if unknown else ()) + left,
+            notes=((say(_UNKNOWN, count=unknown),) if unknown else ()) + left,
         )
 
 
@@ -188,7 +192,7 @@ def _samples(document: dict[str, Any], name: str) -> Iterator[Described]:
         where = f"samples[{number}]"
         path = sample.get("filepath") if isinstance(sample, dict) else None
         if not isinstance(path, str) or not path:
-            yield Described(where, (), problem="it has no filepath; export it with export_media=True")
+            yield Described(where, (), problem=say("it has no filepath; export it with export_media=True"))
             continue
         fields = {key: value for key, value in sample.items() if isinstance(value, dict) and _is_label(value)}
         field = "ground_truth" if "ground_truth" in fields else next(iter(fields), "")
@@ -197,6 +201,7 @@ def _samples(document: dict[str, Any], name: str) -> Iterator[Described]:
         said = said_outright(sample)
         of_sample = ("filepath", "item_path", "metadata", *_tags_of(sample), *fields, *said)
         told, left = further(sample, of_sample, lambda _: False)
+        chosen = (say("its label is that of '{field}'", field=printable(field)[:MAX_NAME]),)
         tags = [*texts_of(sample.get("tags"))]
         if said.get("split") in tags:
             tags.remove(said["split"])  # once: somebody may have given a tag of that name, too
@@ -208,7 +213,7 @@ def _samples(document: dict[str, Any], name: str) -> Iterator[Described]:
             said.get("split", ""),
             extra={shown_name(text_of(renamed.get(name))) or name: text for name, text in told.items()},
             tags=(*tags, *several),
-            notes=((f"its label is that of '{printable(field)[:MAX_NAME]}'",) if len(fields) > 1 else ()) + left,
+            notes=(chosen if len(fields) > 1 else ()) + left,
         )
 
 
@@ -237,7 +242,9 @@ def _labels_by_name(document: dict[str, Any], name: str) -> Iterator[Described]:
         try:
             named = [_named(one, classes) for one in given[:MOST_LABELS]]
         except (LookupError, TypeError, ValueError):
-            yield Described(where, paths, problem=f"{str(target)[:40]} is no class of this file", by_stem=True)
+            yield Described(
+                where, paths, problem=say("{target} is no class of this file", target=str(target)[:40]), by_stem=True
+            )
             continue
         label, labels = most_of(named)
         yield Described(where, paths, label, tags=labels if isinstance(target, list) else (), by_stem=True)
@@ -257,8 +264,6 @@ def _named(target: Any, classes: list[Any] | None) -> tuple[str, float]:
 
 # --- the hub's ImageFolder: https://huggingface.co/docs/datasets/image_dataset#imagefolder ---------------------------
 
-NO_JSON = "no JSON object"  # how the problem of a line begins that is none
-
 
 def is_of_line(name: str) -> bool:
     """Whether a row says something of its own under this name, or nothing that is read."""
@@ -270,15 +275,15 @@ def described_by_line(where: str, line: bytes) -> Described:
     try:
         row = parse_json(line.decode("utf-8-sig"))
     except ValueError as error:
-        why = error.msg if isinstance(error, json.JSONDecodeError) else "not UTF-8, or not of any tool"
-        return Described(where, (), problem=f"{NO_JSON} ({why}); write one a line")
+        why = error.msg if isinstance(error, json.JSONDecodeError) else say("not UTF-8, or not of any tool")
+        return _no_object(where, why)
     if not isinstance(row, dict):
-        return Described(where, (), problem=f"{NO_JSON} (but a {type(row).__name__}); write one a line")
+        return _no_object(where, say("but a {kind}", kind=type(row).__name__))
     names = {known: name for name in reversed(row) if (known := KNOWN.get(plain(name)))}
     columns = {known: row[name] for known, name in names.items()}
     path = columns.get("path")
     if not isinstance(path, str) or not path:
-        return Described(where, (), problem="no file_name in this line")
+        return Described(where, (), problem=say("no file_name in this line"))
     label, domain, split = (text_of(columns.get(name)) for name in ("label", "domain", "split"))
     several, labels = most_of((text, 0) for text in texts_of(columns.get("label")))
     in_boxes, of_boxes = most_of(_objects(row.get("objects")))
@@ -288,6 +293,10 @@ def described_by_line(where: str, line: bytes) -> Described:
     left += _told_of_line(row, [*names.values()])
     all_tags = (*tags, *labels, *of_boxes)
     return Described(where, (path,), label or several or in_boxes, domain, split, extra, all_tags, left)
+
+
+def _no_object(where: str, why: str) -> Described:
+    return Described(where, (), problem=say("no JSON object ({why}); write one a line", why=why), is_json=False)
 
 
 def _told_of_line(row: Mapping[str, Any], known: Collection[str]) -> tuple[str, ...]:

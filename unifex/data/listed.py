@@ -22,7 +22,7 @@ from unifex.core.language import say, to_say
 from unifex.core.metadata import LONGEST_KEYWORD, MOST_KEYWORDS, keywords
 from unifex.core.text import has_control, printable
 from unifex.data.frame_names import is_video
-from unifex.data.item import MAX_COLUMNS, Item, Labels, LostRows, Options, Skipped, Unread
+from unifex.data.item import MAX_COLUMNS, Item, Labels, LostRows, Options, Skipped, SourceError, Unread
 from unifex.data.tree import Node, SkippedByReason, Tree, excluded_by, notes
 
 NOT_FOUND = to_say("file not found")
@@ -166,6 +166,11 @@ class ListedFiles:
         return path
 
 
+def line_of(number: int) -> str:
+    """Where a row stands, as :attr:`Said.where` has it."""
+    return say("line {number}", number=number)
+
+
 def path_cell(path: str) -> str:
     """How a table says a path, so that :meth:`ListedFiles.node` finds it again: whoever reads one takes spaces off
     cells, refuses controls, and takes what begins with ``file:`` for an address."""
@@ -205,12 +210,21 @@ def bounded(entries: Iterator[Anything], options: Options, name: str) -> Iterato
         yield entry
 
 
+def unreadable(name: str, why: str) -> SourceError:
+    """Of a list that cannot be opened."""
+    return SourceError(say("'{name}' cannot be read ({why})", name=name, why=why))
+
+
 def checked(text: str, column: str) -> str:
     """A label or a domain. Raises :class:`OddRow` for what can be none."""
     if has_control(text):
-        raise OddRow(f"the {column} holds a control character")
+        raise OddRow(say("the {column} holds a control character", column=column))
     if len(text) > MAX_TEXT:
-        raise OddRow(f"the {column} has {len(text):,} characters, more than {MAX_TEXT}")
+        raise OddRow(
+            say(
+                "the {column} has {count:,} characters, more than {most}", column=column, count=len(text), most=MAX_TEXT
+            )
+        )
     return text
 
 
@@ -218,8 +232,11 @@ def split_of(written: str) -> tuple[str, tuple[str, ...]]:
     """The split that is meant, and what is to be told of that. Raises :class:`OddRow`."""
     split = _SPLIT_OF.get(written.casefold())
     if split is None:
-        raise OddRow(f"split '{printable(written)[:40]}' is none of {', '.join(filter(None, SPLITS))}")
-    return split, () if written == split else (f"split '{written}' was taken as {split}",)
+        known = ", ".join(filter(None, SPLITS))
+        raise OddRow(say("split '{split}' is none of {known}", split=printable(written)[:40], known=known))
+    return split, () if written == split else (
+        say("split '{written}' was taken as {split}", written=written, split=split),
+    )
 
 
 def is_split(written: str) -> bool:
@@ -229,7 +246,8 @@ def is_split(written: str) -> bool:
 
 def shortened(texts: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Further columns as they are kept, without empty ones, and what is to be told of that."""
-    cut = tuple(f"'{name}' was cut to {MAX_CELL} characters" for name, text in texts.items() if len(text) > MAX_CELL)
+    long = [name for name, text in texts.items() if len(text) > MAX_CELL]
+    cut = tuple(say("'{name}' was cut to {most} characters", name=name, most=MAX_CELL) for name in long)
     return {name: text[:MAX_CELL] for name, text in texts.items() if text}, cut
 
 
@@ -237,8 +255,10 @@ def tags_of(written: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The tags that texts name, with commas between, and what is to be told where some are none."""
     parts = [part for text in written for part in text.split(",")]
     tags, named = keywords(parts), {" ".join(part.split()).casefold() for part in parts} - {""}
-    told = f"tags left out: longer than {LONGEST_KEYWORD} characters, or more than {MOST_KEYWORDS}"
-    return tags, (told,) if len(tags) < len(named) else ()
+    if len(tags) == len(named):
+        return tags, ()
+    told = to_say("tags left out: longer than {longest} characters, or more than {most}")
+    return tags, (say(told, longest=LONGEST_KEYWORD, most=MOST_KEYWORDS),)
 
 
 def left_out(told: str, columns: Iterable[str]) -> tuple[str, ...]:

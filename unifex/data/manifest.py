@@ -33,9 +33,11 @@ from unifex.data.listed import (
     bounded,
     checked,
     left_out,
+    line_of,
     shortened,
     split_of,
     tags_of,
+    unreadable,
 )
 from unifex.data.tree import Tree
 
@@ -87,7 +89,7 @@ class Manifest:
         self._files = ListedFiles(tree, self.folder, options, confined or tree.confined)
         found = tree.find(name)
         if found is None or found.refusal:
-            raise SourceError(f"'{self.name}' cannot be read ({found.refusal if found else 'it went'})")
+            raise unreadable(self.name, found.refusal if found else say("it went"))
         self._node = found
         self._encoding = self._check_encoding()
         self._first, self._delimiter, self._names = self._header()
@@ -105,7 +107,7 @@ class Manifest:
 
     def _said(self, row: _Row) -> Said:
         path = self._cell(row, "path")
-        return Said(f"line {row.line}", path, partial(self._files.node, path), partial(self._item, row))
+        return Said(line_of(row.line), path, partial(self._files.node, path), partial(self._item, row))
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -123,16 +125,18 @@ class Manifest:
                 decoder.decode(b"", final=True)
             except UnicodeDecodeError as error:
                 lines += error.object[: error.start].count(b"\n")
-                raise SourceError(f"'{self.name}', line {lines}: not UTF-8; save it as UTF-8 CSV") from error
+                raise SourceError(
+                    say("'{name}', line {lines}: not UTF-8; save it as UTF-8 CSV", name=self.name, lines=lines)
+                ) from error
             except (OSError, images.ImageError) as error:
-                raise SourceError(f"'{self.name}' cannot be read ({reason(error)})") from error
+                raise unreadable(self.name, reason(error)) from error
         return encoding
 
     def _raw(self) -> BinaryIO:
         try:
             return self.tree.open(self._node)
         except (OSError, images.ImageError) as error:
-            raise SourceError(f"'{self.name}' cannot be read ({reason(error)})") from error
+            raise unreadable(self.name, reason(error)) from error
 
     def _open(self) -> TextIO:
         return io.TextIOWrapper(self._raw(), encoding=self._encoding, newline="")
@@ -140,7 +144,7 @@ class Manifest:
     def _lines(self, file: TextIO) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(iter(partial(file.readline, MAX_LINE), ""), start=1):
             if len(line) == MAX_LINE:
-                raise SourceError(f"'{self.name}', line {number}: line longer than 1 MiB")
+                raise SourceError(say("'{name}', line {number}: line longer than 1 MiB", name=self.name, number=number))
             yield number, line
 
     def _header(self) -> tuple[int, str, list[str]]:
@@ -154,7 +158,14 @@ class Manifest:
         try:
             return number, delimiter, [unguarded(name) for name in cells(line, delimiter)]
         except CSVError as error:
-            raise SourceError(f"'{self.name}', line {number}: the header cannot be read ({error})") from error
+            raise SourceError(
+                say(
+                    "'{name}', line {number}: the header cannot be read ({error})",
+                    name=self.name,
+                    number=number,
+                    error=error,
+                )
+            ) from error
 
     def _columns(self) -> dict[str, int]:
         """Where each known column stands."""
@@ -162,17 +173,28 @@ class Manifest:
         for place, name in enumerate(self._names):
             column = KNOWN.get(plain(name))
             if column in places:
-                both = printable(f"'{self._names[places[column]].strip()}' and '{name.strip()}'")
+                first, second = (printable(one.strip()) for one in (self._names[places[column]], name))
                 raise SourceError(
-                    f"'{self.name}' has two columns for the {column}, {both}; rename the one that is not meant"
+                    say(
+                        "'{name}' has two columns for the {column}, '{first}' and '{second}'; rename the one "
+                        "that is not meant",
+                        name=self.name,
+                        column=column,
+                        first=first,
+                        second=second,
+                    )
                 )
             if column:
                 places[column] = place
         if "path" not in places:
-            found = printable(", ".join(name.strip() for name in self._names))[:200] or "nothing"
+            found = printable(", ".join(name.strip() for name in self._names))[:200] or say("nothing")
             raise NoPathColumn(
-                f"'{self.name}' has no column 'path' (found: {found}); "
-                "the first line must be path,label or path,label,domain,split"
+                say(
+                    "'{name}' has no column 'path' (found: {found}); the first line must be path,label or "
+                    "path,label,domain,split",
+                    name=self.name,
+                    found=found,
+                )
             )
         return places
 
@@ -197,9 +219,9 @@ class Manifest:
         """A row of several lines, of which a cell has the ends; else why the line is none. What follows is taken from
         the lines that wait, and a line that names a file is a row of its own."""
         if "expected after" in str(error):
-            return _Row(number, [], "a quotation mark inside of a quoted cell; write it twice")
+            return _Row(number, [], say("a quotation mark inside of a quoted cell; write it twice"))
         if "unexpected end" not in str(error):
-            return _Row(number, [], f"it cannot be read ({error})")
+            return _Row(number, [], say("it cannot be read ({error})", error=error))
         while len(waiting) < MAX_JOINED and (line := next(lines, None)):
             waiting.append(line)
         for count, (_, more) in enumerate(waiting, start=1):
@@ -215,7 +237,7 @@ class Manifest:
             for _ in range(count):
                 waiting.popleft()
             return _Row(number, row)
-        why = "a quotation mark that opens a cell and is not closed; close it, or write it twice inside of quotes"
+        why = say("a quotation mark that opens a cell and is not closed; close it, or write it twice inside of quotes")
         return _Row(number, [], why)
 
     def _names_a_file(self, line: str) -> bool:
@@ -243,7 +265,8 @@ class Manifest:
             if places.setdefault(own, place) != place:
                 again.append(own)
         names = [f"'{name}'" for name in places]
-        told = [f"kept from the CSV: {', '.join(names[:MAX_COLUMNS])[:MAX_TEXT]}"] if names else []
+        kept = ", ".join(names[:MAX_COLUMNS])[:MAX_TEXT]
+        told = [say("kept from the CSV: {names}", names=kept)] if names else []
         told += left_out(TOO_MANY, [*places][MAX_COLUMNS:])
         told += left_out(SAME_NAME, again)
         return dict(list(places.items())[:MAX_COLUMNS]), tuple(told)
@@ -257,8 +280,13 @@ class Manifest:
             raise OddRow(row.reason)
         if any(cell.strip() for cell in row.cells[len(self._names) :]):
             raise OddRow(
-                f"{len(row.cells)} cells, and the header has {len(self._names)}; "
-                f"put a cell that holds '{self._delimiter}' into quotation marks"
+                say(
+                    "{cells} cells, and the header has {names}; put a cell that holds '{delimiter}' into quotation "
+                    "marks",
+                    cells=len(row.cells),
+                    names=len(self._names),
+                    delimiter=self._delimiter,
+                )
             )
         if len(row.cells) < self._least:
             raise OddRow(

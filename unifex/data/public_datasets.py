@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unifex.core.json_text import parse_json
+from unifex.core.language import say
 from unifex.core.tables import CSVError, delimiter_of, rows
 from unifex.core.text import reason
 from unifex.data.item import Labelled, Labels, SourceError
@@ -61,22 +62,33 @@ def table(file: Path, *wanted: tuple[str, ...]) -> Iterator[list[str]]:
             for names in wanted:
                 place = next((found.index(name) for name in names if name in found), None)
                 if place is None:
-                    named = " or ".join(f"'{name}'" for name in names)
-                    raise SourceError(f"{file.name}: no column {named} (found: {', '.join(found)[:200] or 'nothing'})")
+                    named = say(" or ").join(f"'{name}'" for name in names)
+                    there = ", ".join(found)[:200] or say("nothing")
+                    raise SourceError(
+                        say("{file}: no column {named} (found: {there})", file=file.name, named=named, there=there)
+                    )
                 places.append(place)
             for line, row in rows(lines, delimiter):
                 if len(row) <= max(places):
-                    raise SourceError(f"{file.name}, line {line + 1}: {len(row)} cells, not {len(found)}")
+                    raise SourceError(
+                        say(
+                            "{file}, line {line}: {cells} cells, not {count}",
+                            file=file.name,
+                            line=line + 1,
+                            cells=len(row),
+                            count=len(found),
+                        )
+                    )
                 yield [row[place].strip() for place in places]
     except (OSError, UnicodeDecodeError, CSVError) as error:
-        raise SourceError(f"{file.name} cannot be read: {reason(error)}") from error
+        raise SourceError(say("{file} cannot be read: {reason}", file=file.name, reason=reason(error))) from error
 
 
 def _json(file: Path):
     try:
         return parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SourceError(f"{file.name} cannot be read: {reason(error)}") from error
+        raise SourceError(say("{file} cannot be read: {reason}", file=file.name, reason=reason(error))) from error
 
 
 @dataclass(frozen=True)
@@ -109,7 +121,8 @@ def _m4d(data: Path) -> Iterator[Row]:
     for path, label in table(data / "m4d-35k_train.csv", ("img_path", "path"), ("label",)):
         folder = path.replace("\\", "/").removeprefix("./").partition("/")[0]
         if folder not in M4D_DOMAINS:
-            raise SourceError(f"m4d-35k_train.csv: '{path[:80]}' is in none of {', '.join(M4D_DOMAINS)}")
+            known = ", ".join(M4D_DOMAINS)
+            raise SourceError(say("m4d-35k_train.csv: '{path}' is in none of {known}", path=path[:80], known=known))
         yield Row(path, Labels(label, M4D_DOMAINS[folder]))
 
 
@@ -117,7 +130,9 @@ def _deepfashion(data: Path) -> Iterator[Row]:
     """``{group: {id: [path, ...]}}``, with paths below ``deepfashion/``."""
     for group, classes in _json(data / "deepfashion/deepfashion_train.json").items():
         if not isinstance(classes, dict):
-            raise SourceError(f"deepfashion_train.json: '{group}' holds no classes; it must be group -> id -> paths")
+            raise SourceError(
+                say("deepfashion_train.json: '{group}' holds no classes; it must be group -> id -> paths", group=group)
+            )
         for label, paths in classes.items():
             yield from (Row(f"deepfashion/{path}", Labels(label, "apparel")) for path in paths)
 
@@ -126,7 +141,7 @@ def _met(data: Path) -> Iterator[Row]:
     """``[{"id": ..., "path": ...}, ...]``, with paths below ``MET/``."""
     for number, entry in enumerate(_json(data / "met_dataset/ground_truth/MET_database.json")):
         if not isinstance(entry, dict) or not {"id", "path"} <= entry.keys():
-            raise SourceError(f"MET_database.json: entry {number} has no 'id' and 'path'")
+            raise SourceError(say("MET_database.json: entry {number} has no 'id' and 'path'", number=number))
         yield Row(f"met_dataset/MET/{entry['path']}", Labels(str(entry["id"]), "artwork"))
 
 
@@ -149,7 +164,7 @@ def _food_recognition(data: Path) -> Iterator[Row]:
             path = f"fr22_train_v2/images/{names[entry['image_id']]}"
             yield Row(path, Labels(str(entry["category_id"]), "dishes"), (left, top, left + width, top + height))
     except (KeyError, TypeError, ValueError) as error:
-        raise SourceError(f"annotations.json is not in COCO's format: {error!r}") from error
+        raise SourceError(say("annotations.json is not in COCO's format: {error!r}", error=error)) from error
 
 
 def _deepfashion2(data: Path) -> Iterator[Row]:
@@ -166,7 +181,14 @@ def _deepfashion2(data: Path) -> Iterator[Row]:
                 style, label = int(entry["style"]), f"{found['pair_id']}_{entry['style']}"
                 box = _box(entry["bounding_box"]) if len(items) > 1 else None
             except (KeyError, TypeError, ValueError) as error:
-                raise SourceError(f"annos/{file.name}: {name} is not as DeepFashion2 says: {error!r}") from error
+                raise SourceError(
+                    say(
+                        "annos/{file}: {name} is not as DeepFashion2 says: {error!r}",
+                        file=file.name,
+                        name=name,
+                        error=error,
+                    )
+                ) from error
             if style > 0:  # style 0 is a garment that is in one image only
                 yield Row(f"deep_fashion2/image/{file.stem}.jpg", Labels(label, "apparel"), box)
 

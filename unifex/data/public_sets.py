@@ -11,9 +11,11 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from unifex.core import images
+from unifex.core.language import say
 from unifex.data.curation import Rule, choose
 from unifex.data.folder import file_item
 from unifex.data.item import Item, Options, Skipped, SourceError, SourceKind, Unread
+from unifex.data.listed import NOT_FOUND
 from unifex.data.public_datasets import DATASETS, Box, Row
 
 MARGIN = 0.02  # of a box's sides is added around a crop, as the public code's preprocessing does
@@ -32,14 +34,23 @@ class PublicSets:
         keys = [key for key in asked.pop("sets", "m4d_35k").split(",") if key]
         unknown = [key for key in keys if key not in DATASETS]
         if unknown or not keys:
-            raise SourceError(f"no data set '{', '.join(unknown)}'; there are: {', '.join(DATASETS)}")
+            raise SourceError(
+                say(
+                    "no data set '{unknown}'; there are: {known}", unknown=", ".join(unknown), known=", ".join(DATASETS)
+                )
+            )
         self.sets = [DATASETS[key] for key in keys]
         self.rule = _rule(asked)
         for dataset in self.sets:
             if not self.data.is_dir() or dataset.missing(self.data):
                 raise SourceError(
-                    f"{dataset.title} is not in {self.data}: {', '.join(dataset.missing(self.data))} missing; "
-                    f"get it at {dataset.url}"
+                    say(
+                        "{title} is not in {folder}: {missing} missing; get it at {url}",
+                        title=dataset.title,
+                        folder=self.data,
+                        missing=", ".join(dataset.missing(self.data)),
+                        url=dataset.url,
+                    )
                 )
 
     @cached_property
@@ -56,7 +67,7 @@ class PublicSets:
         seen: set[tuple[str, Box | None]] = set()
         for row in self.rows:
             if (row.path, row.box) in seen:
-                yield Skipped(row.path, "listed twice")
+                yield Skipped(row.path, say("listed twice"))
                 continue
             seen.add((row.path, row.box))
             yield self._item(row)
@@ -65,11 +76,11 @@ class PublicSets:
         name = f"{row.path}#{','.join(f'{side:.0f}' for side in row.box)}" if row.box else row.path
         place = (self.data / row.path).resolve()
         if not place.is_relative_to(self.data):
-            return Skipped(row.path, "path leaves the data folder")
+            return Skipped(row.path, say("path leaves the data folder"))
         try:
             item = file_item(place, row.path, False, row.labels)
         except FileNotFoundError:
-            return Skipped(row.path, "file not found")
+            return Skipped(row.path, say(NOT_FOUND))
         except OSError as error:
             return Unread(name, str(error.strerror))
         if row.box is None:
@@ -87,13 +98,16 @@ def _rule(asked: dict[str, str]) -> Rule:
     names = [field.name for field in fields(Rule)]
     unknown = sorted(asked.keys() - set(names))
     if unknown:
-        raise SourceError(f"m4d: knows no '{unknown[0]}'; after ? there are: sets, {', '.join(names)}")
+        known = ", ".join(names)
+        raise SourceError(say("m4d: knows no '{name}'; after ? there are: sets, {known}", name=unknown[0], known=known))
     domains = tuple(domain for domain in asked.pop("domains", "").split(",") if domain)
     try:
         numbers = {name: int(value) for name, value in asked.items()}
     except ValueError:
         written = "&".join(f"{name}={value}" for name, value in asked.items())
-        raise SourceError(f"m4d: invalid literal in '{written}': all but sets and domains are whole numbers") from None
+        raise SourceError(
+            say("m4d: invalid literal in '{written}': all but sets and domains are whole numbers", written=written)
+        ) from None
     return Rule(domains, **numbers)
 
 
@@ -109,7 +123,7 @@ def _cropped(read: Callable[[], bytes], box: Box) -> bytes:
         min(bottom + down, image.height),
     )
     if edges[2] - edges[0] < 1 or edges[3] - edges[1] < 1:
-        raise images.ImageError(f"box {box} is outside of the image")
+        raise images.ImageError(say("box {box} is outside of the image", box=box))
     stream = io.BytesIO()
     left, top, right, bottom = map(round, edges)
     image.crop((left, top, right, bottom)).save(stream, "JPEG", quality=95)

@@ -21,7 +21,7 @@ from unifex.core.json_text import parse_json
 from unifex.core.language import say, to_say
 from unifex.core.text import printable, reason
 from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
-from unifex.data.label_files import FORMATS, NO_JSON, OWN, Described, Format, described_by_line
+from unifex.data.label_files import FORMATS, OWN, Described, Format, described_by_line
 from unifex.data.listed import (
     NOT_FOUND,
     UNSPLIT,
@@ -31,9 +31,11 @@ from unifex.data.listed import (
     bounded,
     checked,
     is_split,
+    line_of,
     shortened,
     split_of,
     tags_of,
+    unreadable,
 )
 from unifex.data.manifest import MAX_LINE, Manifest, NoPathColumn
 from unifex.data.tree import MANIFEST_NAME, RAW, Node, SkippedByReason, Tree, TreeImages, excluded_by, is_service, walk
@@ -151,7 +153,7 @@ class Unnamed:
         left = SkippedByReason()
         for node in walk(self.tree, self.options.exclude):
             if not isinstance(node, Skipped) and _is_image(node.path) and printable(node.path) not in named:
-                left.add(node.path, f"not named in {posixpath.basename(self.name)}")
+                left.add(node.path, say("not named in {name}", name=posixpath.basename(self.name)))
         yield from left.refusals()
 
 
@@ -181,7 +183,7 @@ class LabelFile:
         self.files = ListedFiles(tree, base, options, tree.confined or LEAVES)
         found = tree.find(name)
         if found is None or found.refusal:
-            raise SourceError(f"'{self.name}' cannot be read ({found.refusal if found else 'it went'})")
+            raise unreadable(self.name, found.refusal if found else say("it went"))
         self._node = found
         self._read: Callable[[], Iterator[Described]] = (
             self._lines if name.endswith(".jsonl") else partial(self._entries, self._format)
@@ -244,26 +246,36 @@ class LabelFile:
             try:
                 data = file.read(most + 1)
             except (OSError, images.ImageError) as error:
-                raise SourceError(f"'{self.name}' cannot be read ({reason(error)})") from error
+                raise unreadable(self.name, reason(error)) from error
         if len(data) > most:
-            raise SourceError(f"'{self.name}' is larger than {most // 2**20} MiB; split it")
+            raise SourceError(say("'{name}' is larger than {most} MiB; split it", name=self.name, most=most // 2**20))
         try:
             return parse_json(data.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
-            raise self._broken(data[: error.start].count(b"\n") + 1, "not UTF-8; save it as UTF-8") from error
+            line = data[: error.start].count(b"\n") + 1
+            raise self._broken(line_of(line), say("not UTF-8; save it as UTF-8")) from error
         except json.JSONDecodeError as error:
-            raise self._broken(error.lineno, f"no JSON ({error.msg}); export it again") from error
+            raise self._broken(
+                line_of(error.lineno), say("no JSON ({reason}); export it again", reason=error.msg)
+            ) from error
         except ValueError as error:
-            raise self._broken(1, "JSON that no tool writes; export it again") from error
+            raise self._broken(line_of(1), say("JSON that no tool writes; export it again")) from error
 
-    def _broken(self, line: int, why: str) -> SourceError:
-        return SourceError(f"'{self.name}', line {line}: {why}; --exclude {self.name} reads the folder without it")
+    def _broken(self, where: str, why: str) -> SourceError:
+        return SourceError(
+            say(
+                "'{name}', {where}: {why}; --exclude {name} reads the folder without it",
+                name=self.name,
+                where=where,
+                why=why,
+            )
+        )
 
     def _open(self) -> BinaryIO:
         try:
             return self.tree.open(self._node)
         except (OSError, images.ImageError) as error:
-            raise SourceError(f"'{self.name}' cannot be read ({reason(error)})") from error
+            raise unreadable(self.name, reason(error)) from error
 
     @cached_property
     def _format(self) -> Format:
@@ -271,15 +283,21 @@ class LabelFile:
             if kind.takes(self._document):
                 return kind
         known = ", ".join(kind.name for kind in FORMATS)
-        raise OtherFile(f"'{self.name}' is none of the label files that are read: {known}, or a metadata.jsonl")
+        raise OtherFile(
+            say(
+                "'{name}' is none of the label files that are read: {known}, or a metadata.jsonl",
+                name=self.name,
+                known=known,
+            )
+        )
 
     def _entries(self, kind: Format) -> Iterator[Described]:
         return kind.read(self._document, posixpath.splitext(self.name)[0])
 
     def _check_first_line(self) -> None:
         first = next(self._lines(), None)
-        if first and first.problem.startswith(NO_JSON):
-            raise self._broken(int(first.where.removeprefix("line ")), first.problem)
+        if first and not first.is_json:
+            raise self._broken(first.where, first.problem)
         if first and first.problem:
             raise OtherFile(f"'{self.name}', {first.where}: {first.problem}")
 
@@ -287,6 +305,6 @@ class LabelFile:
         with self._open() as file:
             for number, line in enumerate(iter(partial(file.readline, MAX_LINE), b""), start=1):
                 if len(line) == MAX_LINE:
-                    raise self._broken(number, "longer than 1 MiB; write one object a line")
+                    raise self._broken(line_of(number), say("longer than 1 MiB; write one object a line"))
                 if line.strip():
-                    yield described_by_line(f"line {number}", line)
+                    yield described_by_line(line_of(number), line)

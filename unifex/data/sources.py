@@ -110,7 +110,7 @@ def require_items(source: Source) -> None:
             return
         if len(skipped) < MAX_REASONS:
             skipped.append(entry)
-    name = "the upload" if source.options.keep else f"'{printable(source.spec)}'"
+    name = say("the upload") if source.options.keep else f"'{printable(source.spec)}'"
     if not count:
         raise SourceError(say("{name} is empty; give a folder, a .zip or a .csv with images in it", name=name))
     what = "; ".join(f"{entry.path}: {entry.reason}" for entry in skipped)

@@ -141,8 +141,9 @@ def unfolded(
         else:
             missed.append(entry.path)
     if missed:
-        count = f"{len(missed):,} videos were" if len(missed) > 1 else "1 video was"
-        yield Unread(missed[0], f'{count} left out: videos need PyAV; pip install "unifex[video]"')
+        one = to_say('1 video was left out: videos need PyAV; pip install "unifex[video]"')
+        many = to_say('{count:,} videos were left out: videos need PyAV; pip install "unifex[video]"')
+        yield Unread(missed[0], say(many, count=len(missed)) if len(missed) > 1 else say(one))
 
 
 def expected(file: Path, frames: str) -> int:

@@ -104,7 +104,8 @@ def divide(columns: ItemTable, protocol: EvalProtocol, same: np.ndarray) -> Quer
     protocol = replace(protocol, kind=division.kind)
     split = QueryIndexSplit(protocol, columns, division.queries, division.items, division.groups, same, omitted)
     if not split.relevant().any():
-        of_copies = "; copies of one file do not count" if split.groups is not None and not protocol.copies else ""
+        without = split.groups is not None and not protocol.copies
+        of_copies = say("; copies of one file do not count") if without else ""
         raise EvaluationError(
             say(
                 "has nothing to measure with: no query's label stands in the index again{of_copies}; add "

@@ -53,6 +53,7 @@ from unifex.models.hub import HubFile
 
 ON_HUB = "gallery.zip"
 log = logging.getLogger("unifex")
+_NO_FEATURES = to_say("{name} holds {dtype} {shape}, not features of {rows} images")
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,7 @@ def _rebuild_items(packed: BundleFile, new: Path, place: str) -> Rebuilt:
 
     def original(sha256: str, name: str) -> str:
         if name and not re.fullmatch(sha256 + SUFFIX, name):
-            raise ValueError("an image's name is not its own")
+            raise ValueError(say("an image's name is not its own"))
         return name if f"originals/{sha256[:2]}/{name}" in packed.infos else ""
 
     try:
@@ -287,12 +288,12 @@ def _extract_shard(packed: BundleFile, new: Path, shard: int, rows: int, widths:
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
         start = file.tell()
     if len(shape) != 2 or shape[0] != rows or not 0 < shape[1] <= WIDEST or fortran or dtype != np.float16:
-        raise ValueError(f"{name} holds {dtype} {shape}, not features of {rows} images")
+        raise ValueError(say(_NO_FEATURES, name=name, dtype=dtype, shape=shape, rows=rows))
     widths.add(shape[1])
     if len(widths) > 1 or (new / name).stat().st_size != start + rows * shape[1] * 2:
-        raise ValueError(f"{name} is not as wide, or not as long, as it should be")
+        raise ValueError(say("{name} is not as wide, or not as long, as it should be", name=name))
     if rows and not np.isfinite(np.load(new / name, mmap_mode="r")).all():
-        raise ValueError(f"{name} holds features that are not finite")
+        raise ValueError(say("{name} holds features that are not finite", name=name))
     with closing(sqlite3.connect(new / ITEMS)) as database, database:
         database.execute("UPDATE shards SET checksum = ? WHERE id = ?", (packed.hashes[name], shard))
 
@@ -311,9 +312,9 @@ def _extract_image(packed: BundleFile, new: Path, sha256: str, original: str) ->
         name = f"originals/{sha256[:2]}/{original}"
         data = packed.read(name)
         if images.content_hash(data) != sha256:
-            raise ValueError(f"{name} is not the image that it is called")
+            raise ValueError(say("{name} is not the image that it is called", name=name))
         if not images.looks_like_image(data[:32]):
-            raise ValueError(f"{name} is not an image")
+            raise ValueError(say("{name} is not an image", name=name))
         (new / name).parent.mkdir(parents=True, exist_ok=True)
         (new / name).write_bytes(data)
 

@@ -13,7 +13,7 @@ from unifex.core.derived import Origin
 from unifex.core.files import verify, with_checksum, write_atomically
 from unifex.core.language import say
 from unifex.core.text import command, reason
-from unifex.gallery.errors import GalleryError, NoSuchGallery, lost
+from unifex.gallery.errors import GalleryError, NoSuchGallery, damaged, lost
 from unifex.models import zoo
 from unifex.models.embedder import MODELS, Embedder
 
@@ -46,9 +46,10 @@ class GalleryConfig:
         kinds = {name: kind.partition("[")[0] for name, kind in self.__annotations__.items()}
         wrong = [name for name, kind in kinds.items() if type(getattr(self, name)).__name__ != kind]
         if wrong or self.dim < 1 or not re.fullmatch(r"[0-9a-f]{32}", self.id):
-            raise ValueError(f"its {' and '.join(wrong or ['id or dim'])} cannot be right")
+            named = say(" and ").join(wrong or [say("id or dim")])
+            raise ValueError(say("its {fields} cannot be right", fields=named))
         if self.store and not re.fullmatch(r"unifex_[0-9a-f]{32}", self.collection):
-            raise ValueError("its collection is not its own")  # whatever begins with its name is dropped with it
+            raise ValueError(say("its collection is not its own"))  # whatever begins with its name is dropped with it
 
     def as_json(self) -> dict[str, Any]:
         """As it is written: without ``dims`` where there are none, which programs of before them would not read."""
@@ -93,14 +94,7 @@ class GalleryConfig:
                 say("gallery '{name}' cannot be opened: {reason}", name=name, reason=reason(error))
             ) from error
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise GalleryError(
-                say(
-                    "gallery '{name}': {file} is damaged ({reason}); index its images again under another name",
-                    name=name,
-                    file=FILE,
-                    reason=reason(error),
-                )
-            ) from error
+            raise damaged(name, FILE, reason(error)) from error
 
     @property
     def collection_name(self) -> str:

@@ -20,6 +20,7 @@ from filelock import Timeout
 
 from unifex.core import disk
 from unifex.core.files import agrees_with_checksum, file_hash, noted_checksum
+from unifex.core.language import say, to_say
 from unifex.core.locks import lock_in_folder
 from unifex.core.metadata import PLACE, columns_of_row
 from unifex.core.text import reason, spellings
@@ -27,7 +28,7 @@ from unifex.data.item import Labels, Skipped
 from unifex.gallery import config, corrections, item_columns, schema, tags
 from unifex.gallery.complaints import Complaints
 from unifex.gallery.corrections import Correction
-from unifex.gallery.errors import GalleryError, NoSuchGallery, damaged, lost
+from unifex.gallery.errors import GalleryError, NoSuchGallery, damaged, lost, strange, unusable
 from unifex.gallery.item_columns import version
 from unifex.gallery.records import Counts, Record, Registered
 from unifex.gallery.snapshot import FurtherColumns, ItemTable
@@ -102,7 +103,7 @@ class Database:
             return OSError(errno, os.strerror(errno), str(self.path))
         if code in _DAMAGED or text.startswith(_LACKING):
             return damaged(self.name, FILE)
-        return GalleryError(f"gallery '{self.name}': {FILE}: {text}")
+        return unusable(self.name, FILE, text)
 
     def _check_schema(self, database: sqlite3.Connection) -> None:
         """Once: the folder may be somebody else's."""
@@ -111,14 +112,11 @@ class Database:
         try:
             schema.check_version(database)
         except ValueError as error:
-            raise GalleryError(f"gallery '{self.name}': {FILE}: {error}") from error
+            raise unusable(self.name, FILE, str(error)) from error
         try:
             schema.check_schema(database)
         except ValueError as error:
-            raise GalleryError(
-                f"gallery '{self.name}': {FILE} holds a {error} that this program did not make: it is damaged, "
-                "of a newer version (update UniFEx), or not to be trusted"
-            ) from error
+            raise strange(self.name, FILE, str(error)) from error
         there = database.execute("SELECT 1 FROM main.sqlite_master").fetchone()
         counted = there and database.execute("SELECT 1 FROM main.state WHERE typeof(version) = 'integer'").fetchone()
         if not counted and (there or self._is_made()):
@@ -359,14 +357,17 @@ class Database:
     def original_path(self, sha256: str, name: str) -> Path:
         """Where the kept bytes of an image lie. Raises :class:`GalleryError` for a name that no writer gives."""
         if not re.fullmatch(re.escape(sha256) + r"\.[^/\\\0]{1,7}", name):
-            raise GalleryError(f"gallery '{self.name}': {FILE} names a file '{name[:80]}' that is not its own")
+            raise self._odd(to_say("gallery '{name}': {file} names a file '{odd}' that is not its own"), name)
         return self._folder_of("originals", sha256) / name
 
     def _folder_of(self, kind: str, sha256: str) -> Path:
         """The folder of an image's file. Raises :class:`GalleryError` for a hash that is none, but a path."""
         if not is_digest(sha256):
-            raise GalleryError(f"gallery '{self.name}': {FILE} has '{sha256[:80]}' for an image's sha256")
+            raise self._odd(to_say("gallery '{name}': {file} has '{odd}' for an image's sha256"), sha256)
         return self.folder / kind / sha256[:2]
+
+    def _odd(self, told: str, odd: str) -> GalleryError:
+        return GalleryError(say(told, name=self.name, file=FILE, odd=odd[:80]))
 
     def load_shard(self, shard: int) -> np.ndarray:
         """Features float16 [rows, D] of a shard, mapped, checked once. Raises :class:`GalleryError` when damaged."""
@@ -374,16 +375,13 @@ class Database:
         try:
             if shard not in self._checked:
                 if (checksum := self._checksum(shard)) and file_hash(path) != checksum:
-                    raise ValueError("its checksum is wrong")
+                    raise ValueError(say("its checksum is wrong"))
                 self._checked.add(shard)
             return np.load(path, mmap_mode="r")
         except (OSError, ValueError) as error:
             if not self.folder.exists():
                 raise NoSuchGallery.any_more(self.name) from error
-            raise GalleryError(
-                f"gallery '{self.name}': features/{path.name} is damaged ({reason(error)}); "
-                "index its images again under another name"
-            ) from error
+            raise damaged(self.name, f"features/{path.name}", reason(error)) from error
 
     def _checksum(self, shard: int) -> str:
         with self.connect() as database:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unifex.core.errors import UnifexError
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 
 
 class GalleryError(UnifexError):
@@ -53,11 +53,31 @@ class GalleryThere(GalleryError):
         )
 
 
-def damaged(name: str, file: str) -> GalleryError:
+def damaged(name: str, file: str, why: str = "") -> GalleryError:
     """What to say of a gallery with a file that is not what was written, whoever finds that out, and however."""
+    if why:
+        told = to_say("gallery '{name}': {file} is damaged ({reason}); index its images again under another name")
+        return GalleryError(say(told, name=name, file=file, reason=why))
     return GalleryError(
         say("gallery '{name}': {file} is damaged; index its images again under another name", name=name, file=file)
     )
+
+
+def unusable(name: str, file: str, why: str) -> GalleryError:
+    """What to say of a file that may not be damaged, but cannot be used."""
+    return GalleryError(say("gallery '{name}': {file}: {why}", name=name, file=file, why=why))
+
+
+def strange(name: str, file: str, part: str) -> GalleryError:
+    """What to say of a database with a part that no gallery's has."""
+    told = say(
+        "gallery '{name}': {file} holds a {part} that this program did not make: it is damaged, of a newer version "
+        "(update UniFEx), or not to be trusted",
+        name=name,
+        file=file,
+        part=part,
+    )
+    return GalleryError(told)
 
 
 class NoSuchItem(GalleryError):

@@ -35,7 +35,7 @@ from unifex.gallery.read_ahead import ReadAhead
 from unifex.gallery.records import Asked, Embedded, Registered, Stored
 from unifex.gallery.writer import Writer
 
-STAYS = "what was indexed there before stays"
+STAYS = to_say("what was indexed there before stays")
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ class _Run:
         if refused.unread or (stored and self._known.places.look(*stored.place) is Place.CHANGED):
             self._unread.add(refused.path)
         if self._stays(refused, stored):
-            refused = replace(refused, reason=f"{refused.reason}; {STAYS}")
+            refused = replace(refused, reason=f"{refused.reason}; {say(STAYS)}")
         self.counts.done += 1
         self.counts.failed.append(refused)
         self._refused.append(refused)

@@ -27,8 +27,9 @@ def original(database: Database, record: Record) -> bytes:
     """
     data = _of_store(record) if _is_in_store(record) else _of_disk(database, record)
     if images.content_hash(data) != record.sha256:
-        changed = "that was kept is damaged" if record.original else "file changed since; index it again"
-        raise GalleryError(say("the image {changed} ({path})", changed=changed, path=record.path))
+        if record.original:
+            raise GalleryError(say("the image that was kept is damaged ({path})", path=record.path))
+        raise GalleryError(say("the image file changed since; index it again ({path})", path=record.path))
     return data
 
 

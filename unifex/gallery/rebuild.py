@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unifex.core import dates
+from unifex.core.language import say, to_say
 from unifex.core.metadata import FileMetadata, columns_of_row
 from unifex.core.text import printable
 from unifex.data.item import Labels
@@ -67,7 +68,7 @@ def rebuild(
         def features() -> Iterator[tuple]:
             for sha256, shard, row, *told, others, name in _rows(source, "features"):
                 if row >= shards.get(shard, 0):
-                    raise ValueError(f"an image lies at row {row} of features {shard}, where nothing is")
+                    raise ValueError(say(_NO_ROW, row=row, shard=shard))
                 originals[sha256] = original(sha256, name)
                 yield sha256, shard, row, *told, _left(others, without), originals[sha256]
 
@@ -102,7 +103,7 @@ def rebuild(
             _rows(source, "tags"),
         )
         if made.execute("SELECT 1 FROM items WHERE sha256 NOT IN (SELECT sha256 FROM features)").fetchone():
-            raise ValueError("it has an item without features")
+            raise ValueError(say("it has an item without features"))
     return Rebuilt(shards, originals)
 
 
@@ -138,7 +139,7 @@ def open_foreign(path: Path) -> sqlite3.Connection:
 def _number(least: int, most: int) -> Callable[[object], int]:
     def check(value: object) -> int:
         if type(value) is not int or not least <= value <= most:
-            raise ValueError(f"no number from {least:,} to {most:,}")
+            raise ValueError(say("no number from {least:,} to {most:,}", least=least, most=most))
         return value
 
     return check
@@ -147,7 +148,7 @@ def _number(least: int, most: int) -> Callable[[object], int]:
 def _text(most: int) -> Callable[[object], str]:
     def check(value: object) -> str:
         if not isinstance(value, str) or len(value) > most:
-            raise ValueError(f"no text of at most {most:,} characters")
+            raise ValueError(say("no text of at most {most:,} characters", most=most))
         return printable(value)
 
     return check
@@ -163,7 +164,7 @@ def _extra(value: object) -> str:
 def _taken(value: object) -> str | None:
     """The date of an image, empty without one; None in a gallery of an earlier version, which did not look."""
     if value is not None and value != "" and not (isinstance(value, str) and dates.beginning(value)):
-        raise ValueError("no date")
+        raise ValueError(say("no date"))
     return None if value is None else str(value)
 
 
@@ -180,25 +181,25 @@ def _left(columns: str | None, without: Collection[str]) -> str | None:
 def _place(value: object) -> str:
     """It only tells whose correction one is; nothing is opened there."""
     if not isinstance(value, str):
-        raise ValueError("no text")
+        raise ValueError(say("no text"))
     return value
 
 
 def _digest(value: object) -> str:
     if not is_digest(value):
-        raise ValueError("no sha256")
+        raise ValueError(say("no sha256"))
     return str(value)
 
 
 def _file_name(value: object) -> str:
     if value is not None and (not isinstance(value, str) or re.search(r"[/\\\0]", value) or len(value) > 80):
-        raise ValueError("no plain file name")
+        raise ValueError(say("no plain file name"))
     return value or ""
 
 
 def _kind(value: object) -> str:
     if value not in KINDS:
-        raise ValueError(f"none of {', '.join(KINDS)}")
+        raise ValueError(say("none of {known}", known=", ".join(KINDS)))
     return str(value)
 
 
@@ -207,6 +208,7 @@ def _tag(value: object) -> str:
     return tag
 
 
+_NO_ROW = to_say("an image lies at row {row} of features {shard}, where nothing is")
 LATER = frozenset({"extra", "taken", "metadata"})  # columns that a gallery of an earlier version may lack
 LATER_TABLES = frozenset({"corrections", "tags"})
 _SIZE = _number(0, 1 << 40)
@@ -241,11 +243,12 @@ def _rows(source: sqlite3.Connection, table: str) -> Iterator[tuple]:
     wanted = ", ".join("NULL" if column in LATER and column not in there else column for column in checks)
     for count, row in enumerate(source.execute(f"SELECT {wanted} FROM main.{table} NOT INDEXED")):
         if count > most:
-            raise ValueError(f"{table} has more rows than its file can hold")
+            raise ValueError(say("{table} has more rows than its file can hold", table=table))
         checked = []
         for (column, check), value in zip(checks.items(), row):
             try:
                 checked.append(check(value))
             except ValueError as error:
-                raise ValueError(f"{table}: the {column} {str(value)[:80]!r} is {error}") from error
+                told = to_say("{table}: the {column} {value!r} is {error}")
+                raise ValueError(say(told, table=table, column=column, value=str(value)[:80], error=error)) from error
         yield tuple(checked)

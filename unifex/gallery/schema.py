@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 
+from unifex.core.language import say, to_say
 from unifex.data import locations
 from unifex.gallery import corrections, listings, tags
 
@@ -180,9 +181,8 @@ def check_version(database: sqlite3.Connection) -> None:
     """Raises ValueError for a database of a later version of the program."""
     version = _version(database)
     if not 0 <= version <= len(MIGRATIONS):
-        raise ValueError(
-            f"it is of a later version of UniFEx (form {version}, this reads up to {len(MIGRATIONS)}); update UniFEx"
-        )
+        told = to_say("it is of a later version of UniFEx (form {version}, this reads up to {most}); update UniFEx")
+        raise ValueError(say(told, version=version, most=len(MIGRATIONS)))
 
 
 def check_schema(database: sqlite3.Connection) -> None:

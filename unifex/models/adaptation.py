@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +89,11 @@ class Adaptation:
         for name, difference in self.differences.items():
             if shapes.get(name) != difference.shape:
                 raise AdaptationError(
-                    f"backbone '{backbone}' has no weight '{name[:80]}' of {difference.shape}: the model was trained "
-                    "on another; train it again, or get it from where it came"
+                    say(
+                        "backbone '{backbone}' has no weight '{weight}' of {shape}: the model was trained on "
+                        "another; train it again, or get it from where it came",
+                        backbone=backbone,
+                        weight=name[:80],
+                        shape=difference.shape,
+                    )
                 )

@@ -93,10 +93,10 @@ class Embedder:
             raise ModelError(told)
         projection = read_neck(folder)
         if projection.input_dim != spec.feature_dim:
-            raise ModelError(
-                f"model '{config.name}': its neck takes {projection.input_dim} features, "
-                f"backbone '{spec.id}' gives {spec.feature_dim}"
-            )
+            raise ModelError(say(
+                "model '{model}': its neck takes {takes} features, backbone '{backbone}' gives {gives}",
+                model=config.name, takes=projection.input_dim, backbone=spec.id, gives=spec.feature_dim,
+            ))  # fmt: skip
         return cls(config, projection, spec, engine)
 
     @classmethod
@@ -130,7 +130,9 @@ class Embedder:
             finish(hub.fetch(HubFile(repo, (name,)), newest=True))
         config = hub.find(HubFile(repo, (FILES[0],)))
         if config is None:
-            raise ModelError(f"{FILES[0]} of {repo} is gone from the hub's cache again; try again")
+            raise ModelError(
+                say("{config} of {repo} is gone from the hub's cache again; try again", config=FILES[0], repo=repo)
+            )
         finish(zoo.download(ModelConfig.read(config).backbone))
         return cls.load(str(config.parent))
 
@@ -148,10 +150,11 @@ class Embedder:
     def check_travels(self) -> None:
         """Raises :class:`ModelError` where a folder of this model's files would not open elsewhere."""
         if self.backbone.id.startswith(torchscript.PREFIX):
-            raise ModelError(
-                f"model '{self.name}' stands on an imported TorchScript file, which does not go with it; "
-                "`export --format torchscript` writes both as one file, which can be imported elsewhere"
-            )
+            raise ModelError(say(
+                "model '{name}' stands on an imported TorchScript file, which does not go with it; "
+                "`export --format torchscript` writes both as one file, which can be imported elsewhere",
+                name=self.name,
+            ))  # fmt: skip
 
     def save_as(self, name: str, models: Path) -> Embedder:
         """The same model under another name, saved as ``models/name``."""
@@ -248,7 +251,10 @@ def _plain_backbone(config: ModelConfig, models: Path) -> backbones.BackboneSpec
     if config.backbone.startswith(torchscript.PREFIX):
         name = config.backbone.removeprefix(torchscript.PREFIX)
         if not _is_one_folder(name):  # it was imported here, or is another's idea
-            raise ModelError(f"model '{config.name}' names a TorchScript file '{name[:80]}' that is none of its folder")
+            raise ModelError(say(
+                "model '{model}' names a TorchScript file '{file}' that is none of its folder",
+                model=config.name, file=name[:80],
+            ))  # fmt: skip
         return torchscript.backbone(models / name)
     return zoo.get(config.backbone)
 
@@ -290,21 +296,24 @@ def keep_model(embedder: Embedder, models: Path) -> None:
     if embedder.backbone.id.startswith(torchscript.PREFIX):
         torchscript.keep(embedder.backbone, models)
     if not _is_one_folder(embedder.name):
-        raise ModelError(f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json")
+        told = to_say("model '{model}' cannot be kept under that name: change it in its config.json")
+        raise ModelError(say(told, model=embedder.name[:80]))
     if (folder := _folder_of(embedder.name, models)) is None:
         if not is_name(embedder.name):  # who unpacks a gallery with it could not keep it
-            raise ModelError(
-                f"model '{embedder.name[:80]}' cannot be kept under that name: change it in its config.json to "
-                "letters, digits, spaces and . _ - + ( )"
-            )
+            raise ModelError(say(
+                "model '{model}' cannot be kept under that name: change it in its config.json to "
+                "letters, digits, spaces and . _ - + ( )",
+                model=embedder.name[:80],
+            ))  # fmt: skip
         with contextlib.suppress(AlreadyThere), new_folder(models / embedder.name) as new:
             embedder.save(new)
         folder = models / embedder.name
     if hashes_of(folder) != (embedder.config.backbone_hash, embedder.neck.hash):
-        raise ModelError(
-            f"another model '{embedder.name}' is in {folder}, with which its galleries would be searched: "
-            "rename one of the two, its folder and the name in its config.json"
-        )
+        raise ModelError(say(
+            "another model '{model}' is in {folder}, with which its galleries would be searched: "
+            "rename one of the two, its folder and the name in its config.json",
+            model=embedder.name, folder=folder,
+        ))  # fmt: skip
 
 
 def hashes_of(folder: Path) -> tuple[str, str]:
@@ -347,12 +356,13 @@ def read_neck(folder: Path) -> neck.Neck:
             found = neck.Neck(config.neck, file.get_tensor("weight"), file.get_tensor("bias"), config.dims)
             checksum = (file.metadata() or {}).get(CHECKSUM)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ModelError(f"model '{config.name}': {FILES[1]} cannot be used: {reason(error)}") from error
+        raise _unusable(config.name, error) from error
     if checksum not in (None, _checksum(config, found)):  # models of earlier versions have none
-        raise ModelError(
-            f"model '{config.name}': {FILES[0]} or {FILES[1]} is damaged (their checksum is wrong); "
-            "train it again, or get it from where it came"
-        )
+        raise ModelError(say(
+            "model '{model}': {config} or {weights} is damaged (their checksum is wrong); train it "
+            "again, or get it from where it came",
+            model=config.name, config=FILES[0], weights=FILES[1],
+        ))  # fmt: skip
     return found
 
 
@@ -366,7 +376,12 @@ def read_adaptation(folder: Path) -> Adaptation | None:
     try:
         return Adaptation.read(folder / FILES[1])
     except (OSError, SafetensorError, ValueError) as error:
-        raise ModelError(f"model '{folder.name}': {FILES[1]} cannot be used: {reason(error)}") from error
+        raise _unusable(folder.name, error) from error
+
+
+def _unusable(model: str, error: Exception) -> ModelError:
+    told = to_say("model '{model}': {weights} cannot be used: {reason}")
+    return ModelError(say(told, model=model, weights=FILES[1], reason=reason(error)))
 
 
 def _checksum(config: ModelConfig, projection: neck.Neck) -> str:

@@ -274,7 +274,10 @@ def load_text_tower(spec: BackboneSpec) -> TextTower:
     """
     if spec.text is None:
         raise backbones.BackboneError(
-            f"backbone '{spec.id}' knows no words; index with one that does (`python -m unifex backbones`)"
+            say(
+                "backbone '{backbone}' knows no words; index with one that does (`python -m unifex backbones`)",
+                backbone=spec.id,
+            )
         )
     with _text_lock:
         key = spec.weight_hash()
@@ -282,7 +285,9 @@ def load_text_tower(spec: BackboneSpec) -> TextTower:
             try:
                 _text_towers[key] = spec.text(spec.weights_files()[0])
             except towers.TowerError as error:
-                raise backbones.BackboneError(f"{error}: `{command('download', spec.id)}` fetches it") from error
+                raise backbones.BackboneError(
+                    say("{error}: `{command}` fetches it", error=error, command=command("download", spec.id))
+                ) from error
         return _text_towers[key]
 
 
@@ -315,7 +320,9 @@ def check_engine(name: str | None = None) -> None:
     """Raises ``BackboneError`` for an engine that there is not; without a name for that of ``UNIFEX_ENGINE``."""
     name = name or os.environ.get("UNIFEX_ENGINE")
     if name and name not in ENGINES:
-        raise backbones.BackboneError(f"no engine '{name}'; there are: {', '.join(ENGINES)}")
+        raise backbones.BackboneError(
+            say("no engine '{name}'; there are: {known}", name=name, known=", ".join(ENGINES))
+        )
 
 
 def _fastest() -> str:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from unifex.core import disk, images, system
 from unifex.core.files import ready, scratch_folder, whole_file
+from unifex.core.language import say
 from unifex.core.preprocessing import REDUCING_GAP, Preprocessing
 from unifex.data import demo
 from unifex.models import backbones
@@ -186,7 +187,7 @@ def _onnx(embedder: Embedder, dim: int, out: Path) -> Run:
         import onnx  # noqa: F401  torch's exporter needs it
         import onnxruntime
     except ImportError as error:
-        raise ModelError(f"ONNX needs {error.name}: `pip install onnx onnxruntime`") from error
+        raise ModelError(say("ONNX needs {package}: `pip install onnx onnxruntime`", package=error.name)) from error
     import torch
 
     with _tracing():
@@ -230,7 +231,7 @@ def export(embedder: Embedder, format: str, out: Path, dim: int | None = None, r
     when the written model does not give the app's embeddings; then nothing is left of it.
     """
     if format not in FORMATS:
-        raise ModelError(f"no format '{format}'; there are: {', '.join(FORMATS)}")
+        raise ModelError(say("no format '{format}'; there are: {known}", format=format, known=", ".join(FORMATS)))
     dims = embedder.neck.dims
     usual = CHALLENGE_DIM if CHALLENGE_DIM in dims else embedder.default_dim
     dim = embedder.neck.check_dim(usual if dim is None else dim)
@@ -242,18 +243,24 @@ def export(embedder: Embedder, format: str, out: Path, dim: int | None = None, r
         run = FORMATS[format](embedder, dim, unfinished)
         cosine = _agreement(embedder, dim, run)
         if not cosine >= PARITY:
-            raise ModelError(f"{out} gives other embeddings than the app (cosine {cosine:.4f}); please report this")
+            raise ModelError(
+                say(
+                    "{out} gives other embeddings than the app (cosine {cosine:.4f}); please report this",
+                    out=out,
+                    cosine=cosine,
+                )
+            )
     size = sum(file.stat().st_size for file in _written(format, out))
     return Exported(str(out), format, dim, size, cosine)
 
 
 def check_place(format: str, out: Path, replace: bool) -> None:
     """Raises ModelError where a model may not be written: somebody's own may lie there; and as :func:`ready` does."""
-    what = "a file" if SUFFIXES[format] else "a folder"
+    what = say("a file") if SUFFIXES[format] else say("a folder")
     if out.is_dir() if SUFFIXES[format] else out.exists() and not out.is_dir():
-        raise ModelError(f"{format} is {what}, and '{out}' is not; name another")
+        raise ModelError(say("{format} is {what}, and '{out}' is not; name another", format=format, what=what, out=out))
     if there := [file for file in _written(format, out) if file.is_file() and not replace]:
-        raise ModelError(f"'{there[0]}' is there already; name another, or --replace it")
+        raise ModelError(say("'{place}' is there already; name another, or --replace it", place=there[0]))
     if SUFFIXES[format]:
         ready(out)
 

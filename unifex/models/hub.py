@@ -237,12 +237,18 @@ def check_push(repo: str, kind: str = "model", private: bool = False) -> None:
         return
     if private:
         raise HubError(
-            f"{repo} is there already and public: ask for that (--public, private=False), make it private there, or "
-            "name another"
+            say(
+                "{repo} is there already and public: ask for that (--public, private=False), make it "
+                "private there, or name another",
+                repo=repo,
+            )
         )
     raise HubError(
-        f"{repo} is there already and private: ask for that (no --public, private=True), make it public there, or "
-        "name another"
+        say(
+            "{repo} is there already and private: ask for that (no --public, private=True), make it "
+            "public there, or name another",
+            repo=repo,
+        )
     )
 
 
@@ -285,10 +291,14 @@ def _explained(repo: str) -> Iterator[None]:
     try:
         yield
     except errors.LocalTokenNotFoundError as error:
-        raise HubError(f"{repo}: `hf auth login`, or set HF_TOKEN, first: the hub must know who you are") from error
+        raise HubError(
+            say("{repo}: `hf auth login`, or set HF_TOKEN, first: the hub must know who you are", repo=repo)
+        ) from error
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
         if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
-            raise HubError(f"{repo}: this token may not write there; `hf auth login` with one that may") from error
+            raise HubError(
+                say("{repo}: this token may not write there; `hf auth login` with one that may", repo=repo)
+            ) from error
         raise explain(error, repo) from error
 
 
@@ -299,5 +309,11 @@ def _of_before(api: HfApi, repo: str, kind: str, names: re.Pattern[str] | None, 
     there = {file.rfilename for file in getattr(api.repo_info(repo, repo_type=kind), "siblings", None) or ()}
     found = sorted(filter(names.fullmatch, there))
     if found and mark not in there:
-        raise HubError(f"{repo} holds {found[0]}, which no export put there, and which would go: name another one")
+        raise HubError(
+            say(
+                "{repo} holds {file}, which no export put there, and which would go: name another one",
+                repo=repo,
+                file=found[0],
+            )
+        )
     return found

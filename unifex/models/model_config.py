@@ -8,6 +8,7 @@ from typing import Any
 
 from unifex.core.errors import UnifexError
 from unifex.core.json_text import parse_json
+from unifex.core.language import say
 from unifex.core.text import reason
 
 SCHEMA = 1
@@ -48,21 +49,40 @@ class ModelConfig:
         try:
             values = parse_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ModelError(f"{path} cannot be read: {reason(error)}") from error
+            raise ModelError(say("{path} cannot be read: {reason}", path=path, reason=reason(error))) from error
         if not isinstance(values, dict):
-            raise ModelError(f"{path}: not a model configuration")
+            raise ModelError(say("{path}: not a model configuration", path=path))
         if values.get("schema") != SCHEMA:
-            raise ModelError(f"{path}: schema {values.get('schema')!r}, this program reads {SCHEMA}; update UniFEx")
+            schema = values.get("schema")
+            raise ModelError(
+                say(
+                    "{path}: schema {schema!r}, this program reads {known}; update UniFEx",
+                    path=path,
+                    schema=schema,
+                    known=SCHEMA,
+                )
+            )
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         missing = sorted({"name", "backbone", "backbone_hash", "neck", "dims", "default_dim"} - set(values))
         if unknown or missing:
-            raise ModelError(f"{path}: unknown fields {unknown}, missing fields {missing}")
+            raise ModelError(
+                say(
+                    "{path}: unknown fields {unknown}, missing fields {missing}",
+                    path=path,
+                    unknown=unknown,
+                    missing=missing,
+                )
+            )
         for name, kind in _KINDS.items():
             if name in values and type(values[name]) is not kind:
-                raise ModelError(f"{path}: {name} {str(values[name])[:80]!r} is no {kind.__name__}")
+                value = str(values[name])[:80]
+                raise ModelError(
+                    say("{path}: {name} {value!r} is no {kind}", path=path, name=name, value=value, kind=kind.__name__)
+                )
         dims = values["dims"]
         if not (dims and all(type(d) is int and 0 < d <= 65536 for d in dims)):
-            raise ModelError(f"{path}: dims {dims!r} is not a list of embedding sizes")
+            raise ModelError(say("{path}: dims {dims!r} is not a list of embedding sizes", path=path, dims=dims))
         if values["default_dim"] not in dims:
-            raise ModelError(f"{path}: default_dim {values['default_dim']!r} is not among dims {dims}")
+            dim = values["default_dim"]
+            raise ModelError(say("{path}: default_dim {dim!r} is not among dims {dims}", path=path, dim=dim, dims=dims))
         return cls(**{**values, "dims": tuple(dims)})

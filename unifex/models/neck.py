@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.vectors import l2_normalize
 from unifex.models.feature_table import BLOCK_ROWS, Features, blocks
 
@@ -61,9 +62,15 @@ class Neck:
         """``dim`` itself. Raises :class:`DimensionError` if no embedding of this size was trained for."""
         known = ", ".join(map(str, self.dims))
         if not isinstance(dim, int | np.integer):
-            raise DimensionError(f"the length of embeddings is a whole number, not {dim!r}; this model has {known}")
+            raise DimensionError(
+                say(
+                    "the length of embeddings is a whole number, not {dim!r}; this model has {known}",
+                    dim=dim,
+                    known=known,
+                )
+            )
         if dim not in self.dims:
-            raise DimensionError(f"no {dim}-d embedding; this model has {known}")
+            raise DimensionError(say("no {dim}-d embedding; this model has {known}", dim=dim, known=known))
         return int(dim)
 
     def embed(self, features: np.ndarray, dim: int) -> np.ndarray:
@@ -105,7 +112,7 @@ def pca(
     rank = features.shape[1] if least_variance else min(len(features) - 1, features.shape[1])
     dims = tuple(dim for dim in dims if dim <= rank)
     if not dims:
-        raise DimensionError(f"PCA needs more than {rank + 1} images for its smallest dimension")
+        raise DimensionError(say("PCA needs more than {least} images for its smallest dimension", least=rank + 1))
     mean = sum(block.astype(np.float64).sum(axis=0) for _, block in blocks(features, block_rows)) / len(features)
     centred = (block.astype(np.float64) - mean for _, block in blocks(features, block_rows))
     variance, axes = np.linalg.eigh(sum(block.T @ block for block in centred) / len(features))

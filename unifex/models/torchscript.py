@@ -18,6 +18,7 @@ from unifex.core import ranges
 from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder, whole_file, write_atomically
 from unifex.core.json_text import parse_json
+from unifex.core.language import say
 from unifex.core.preprocessing import Preprocessing
 from unifex.core.text import reason
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
@@ -39,7 +40,11 @@ def backbone(folder: Path) -> BackboneSpec:
             raise OSError(f"{FILE} is missing")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BackboneError(
-            f"the TorchScript model in {folder} cannot be read: {reason(error)}; import it again"
+            say(
+                "the TorchScript model in {folder} cannot be read: {reason}; import it again",
+                folder=folder,
+                reason=reason(error),
+            )
         ) from error
     return _spec(folder.name, folder / FILE, size, dim, parameters)
 
@@ -70,7 +75,11 @@ def _own_size(module: torch.jit.ScriptModule, file: Path) -> int:
         return ranges.IMAGE_SIDE.check(side)
     except (ValueError, TypeError, RuntimeError, UnifexError) as error:
         raise BackboneError(
-            f"{file} says {str(said)[:80]} for the size of its images, which are squares here: say it with --size"
+            say(
+                "{file} says {said} for the size of its images, which are squares here: say it with --size",
+                file=file,
+                said=str(said)[:80],
+            )
         ) from error
 
 
@@ -83,7 +92,9 @@ def keep(spec: BackboneSpec, models: Path) -> None:
         with new_folder(target) as new:
             shutil.copytree(source, new, dirs_exist_ok=True)
     elif backbone(target).weight_hash() != spec.weight_hash():
-        raise BackboneError(f"another TorchScript model is in {target}; rename one of the two, and import it again")
+        raise BackboneError(
+            say("another TorchScript model is in {target}; rename one of the two, and import it again", target=target)
+        )
 
 
 def _spec(name: str, file: Path, size: int, dim: int, parameters: int) -> BackboneSpec:
@@ -108,8 +119,11 @@ def _load(file: Path) -> torch.jit.ScriptModule:
 
     if _is_pickle(file):
         raise BackboneError(
-            f"{file} is a pickle, which may run anything when it is opened, and is not opened here: give a TorchScript "
-            "file (torch.jit.save), or the weights as safetensors"
+            say(
+                "{file} is a pickle, which may run anything when it is opened, and is not opened here: "
+                "give a TorchScript file (torch.jit.save), or the weights as safetensors",
+                file=file,
+            )
         )
     try:
         with warnings.catch_warnings():
@@ -117,7 +131,7 @@ def _load(file: Path) -> torch.jit.ScriptModule:
             return torch.jit.load(file, map_location="cpu").eval()
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise BackboneError(f"{file} is not a TorchScript file: {reason}") from error
+        raise BackboneError(say("{file} is not a TorchScript file: {reason}", file=file, reason=reason)) from error
 
 
 def _is_pickle(file: Path) -> bool:
@@ -144,7 +158,14 @@ def _try_out(module: torch.jit.ScriptModule, file: Path, size: int) -> int:
             raise ValueError(f"it gives {tuple(found.shape)} for two images, not one vector each")
     except (RuntimeError, ValueError, AttributeError) as error:
         reason = str(error).strip().rpartition("\n")[2]
-        raise BackboneError(f"{file} does not turn images [B, 3, {size}, {size}] into vectors: {reason}") from error
+        raise BackboneError(
+            say(
+                "{file} does not turn images [B, 3, {size}, {size}] into vectors: {reason}",
+                file=file,
+                size=size,
+                reason=reason,
+            )
+        ) from error
     return found.shape[1]
 
 

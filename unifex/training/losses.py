@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.training.config import LOSSES
 
 CLASSES_AT_ONCE = 2048  # so that their cosines to a batch stay in the cache
@@ -290,9 +291,9 @@ class NestedLoss(nn.Module):
     ):
         super().__init__()
         if name not in LOSSES:
-            raise LossError(f"no loss '{name}'; there are: {', '.join(LOSSES)}")
+            raise LossError(say("no loss '{name}'; there are: {known}", name=name, known=", ".join(LOSSES)))
         if not len(class_sizes):
-            raise LossError("no class to train on")
+            raise LossError(say("no class to train on"))
         loss = LOSSES[name]
         self.dims = tuple(dims)
         self.centres = Centres(len(class_sizes), self.dims[-1], sub_centres or loss.sub_centres, generator)

@@ -16,6 +16,7 @@ from gradio.exceptions import Error
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
+from unifex.core.language import say
 from unifex.core.progress import finish
 from unifex.core.regions import AUTO, Region
 from unifex.data.item import SourceError
@@ -82,7 +83,7 @@ def _add_search(app: AppContext) -> None:
         auto = _is_auto(app, box)
         name, query = _asked(app, opened, besides, image, item, () if auto else Region.parse_all(box))
         if where and app.settings.public:
-            raise UnifexError("where: what further columns say is the owner's to know")
+            raise UnifexError(say("where: what further columns say is the owner's to know"))
         filters = filters_of(opened, domain, min_score, label, folder, where, tag)
         if trust:
             filters = replace(filters, false_accept_rate=ranges.FALSE_ACCEPT_RATE.check(trust) / 100)
@@ -185,7 +186,7 @@ def _sent(app: AppContext, image: FileData | dict[str, Any] | None) -> Path:
     try:
         return app.uploaded(image.get("path") if isinstance(image, dict) else getattr(image, "path", ""))
     except SourceError:
-        sentence = "image: upload the file (gradio_client.handle_file), do not name a path"
+        sentence = say("image: upload the file (gradio_client.handle_file), do not name a path")
         raise Error(sentence, print_exception=False) from None
 
 

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from unifex.core.assets import ASSETS
-from unifex.core.language import ENGLISH, LOCALE, spoken, words_for_scripts
+from unifex.core.language import ENGLISH, LOCALE, say, spoken, words_for_scripts
 from unifex.ui.server.door import refused
 from unifex.ui.server.rates import Refusal
 
@@ -54,7 +54,7 @@ def script_route() -> APIRoute:
         elif name in MODULES:
             script = MODULES[name].read_bytes()
         else:
-            return refused(Refusal(404, "there is no such script"))
+            return refused(Refusal(404, say("there is no such script")))
         return Response(script, media_type="text/javascript", headers=headers)
 
     return APIRoute("/code/{version}/{name}", answer, include_in_schema=False)

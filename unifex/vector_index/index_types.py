@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from unifex.core.language import say
 from unifex.vector_index.candidates import CandidateIndex, Place, StoreError, Vectors
 from unifex.vector_index.exact import VectorIndex
 from unifex.vector_index.flat_index import FlatIndex
@@ -47,7 +48,8 @@ def of_store(store: str) -> type[CandidateIndex] | None:
     kind = INDEX_TYPES.get(store.partition(":")[0])
     if kind is None or not kind.store_help:
         named = [AUTOMATIC, *(each.store_help for each in INDEX_TYPES.values() if each.store_help)]
-        raise StoreError(f"no store '{store.partition(':')[0]}'; there are: {', '.join(named)}")
+        told = say("no store '{store}'; there are: {known}", store=store.partition(":")[0], known=", ".join(named))
+        raise StoreError(told)
     return kind
 
 

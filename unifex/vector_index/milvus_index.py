@@ -69,7 +69,7 @@ class MilvusIndex(CandidateIndex):
         One that another process has taken further stays as it is. Raises :class:`StoreError`.
         """
         if place is None:
-            raise StoreError("Milvus has to be told where it is")
+            raise StoreError(say("Milvus has to be told where it is"))
         subsets, name = subset_numbers(vectors), place.collection
         note = place.folder / f"{name}.npz"
         with _errors_named(name):
@@ -191,7 +191,7 @@ def location(store: str, folder: Path) -> str:
         return uri
     path = (folder / LITE_FILE) if not uri else Path(uri)
     if path.suffix != ".db":
-        raise StoreError(f"'{uri}' is neither a URL nor a file that ends in .db")
+        raise StoreError(say("'{uri}' is neither a URL nor a file that ends in .db", uri=uri))
     return str(path.resolve())
 
 
@@ -204,7 +204,7 @@ def _client(uri: str) -> Any:
     try:
         from pymilvus import MilvusClient
     except ImportError:
-        raise StoreError("Milvus needs `pip install -r requirements-scale.txt`") from None
+        raise StoreError(say("Milvus needs `pip install -r requirements-scale.txt`")) from None
     with _lock:
         if uri not in _clients:
             _clients[uri] = MilvusClient(uri, token=os.environ.get("MILVUS_TOKEN", ""))
@@ -225,8 +225,12 @@ def _errors_named(name: str) -> Iterator[None]:
             raise
         text = " ".join(str(getattr(error, "message", "") or error).split())[:200]
         raise StoreError(
-            f"Milvus ({name}): {text}; see that it runs, and that no other program has its file open, or search in "
-            "FAISS: `python -m unifex store GALLERY faiss`"
+            say(
+                "Milvus ({name}): {text}; see that it runs, and that no other program has its file open, "
+                "or search in FAISS: `python -m unifex store GALLERY faiss`",
+                name=name,
+                text=text,
+            )
         ) from error
 
 

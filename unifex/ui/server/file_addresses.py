@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 from unifex.ui.server.quotas import MAX_TEXTS
 from unifex.ui.server.rates import Refusal
 from unifex.ui.server.visitor_files import PREFIX, VisitorFiles
@@ -21,7 +21,7 @@ from unifex.ui.server.visitor_files import PREFIX, VisitorFiles
 MAX_PATH = 4096  # characters
 _LIKE_A_PATH = re.compile(r"""([^/\\<>"{}:;,\n]{0,255}[/\\])+[^/\\<>"{}:;,\n]{0,255}""")
 _SHOWN_AT = "/gradio_api/file="
-NOT_YOURS = "that file is not yours"
+NOT_YOURS = to_say("that file is not yours")
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Naming:
         if re.match(r"\s*\w[\w+.-]*:", value["path"]):
             raise Refusal(403, say("upload the file; this server fetches nothing"))
         if value["path"] and not value["path"].startswith(PREFIX):
-            raise Refusal(403, NOT_YOURS)
+            raise Refusal(403, say(NOT_YOURS))
         return {name: inner for name, inner in value.items() if name != "url"}
 
     def _text(self, text: str) -> str:
@@ -61,7 +61,7 @@ class Naming:
         if PREFIX in text or str(self.files.folder) in text:
             path = self.files.path(address_in(text), self.owner)
             if path is None:
-                raise Refusal(403, NOT_YOURS)
+                raise Refusal(403, say(NOT_YOURS))
             return str(path)
         if len(text) > MAX_PATH and _LIKE_A_PATH.fullmatch(text):
             raise Refusal(403, say("a path has {most:,} characters at most", most=MAX_PATH))

@@ -190,7 +190,7 @@ class Guard:
         check_logged_in(request)
         path = await to_thread.run_sync(self.files.path, address, caller.owner)
         if path is None:
-            raise Refusal(403, NOT_YOURS)
+            raise Refusal(403, say(NOT_YOURS))
         if path.parent.parent.name == MADE:
             if request.method == "GET":
                 self.quotas.downloaded.check(caller, path.stat().st_size)

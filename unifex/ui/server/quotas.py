@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from anyio import CapacityLimiter
 
+from unifex.core.language import say, to_say
 from unifex.ui.server.rates import Open, Rate, Turns
 from unifex.ui.server.visitor_files import nobody_at
 
@@ -68,23 +69,23 @@ class Limit:
     def check(self, caller: Caller, amount: int = 1) -> None:
         """Count it. Raises :class:`Refusal`."""
         for rate, name in ((self.owners, caller.owner), (self.addresses, caller.address)):
-            rate.check(name, amount, self.sentence.format(maximum=rate.maximum))
+            rate.check(name, amount, say(self.sentence, maximum=rate.maximum))
 
 
 class Quotas:
     """What is counted of every visitor while the server runs. ``rate``: requests a minute."""
 
     def __init__(self, limits: Limits, rate: int):
-        much = "that is much for an hour; go on in the next one"
-        many = "more than {maximum} requests a minute; wait a moment"
+        much = to_say("that is much for an hour; go on in the next one")
+        many = to_say("more than {maximum} requests a minute; wait a moment")
         self.asked, self.looked = Limit(rate, 60, many), Limit(LOOKS * rate, 60, many)
         self.pictures = Limit(PICTURES * rate, 60, many)
-        self.sessions = Limit(NEW_SESSIONS, 3600, "more than {maximum} pages an hour; reload fewer")
-        self.followed = Limit(FOLLOWED, 3600, "more than {maximum} uploads an hour")
+        self.sessions = Limit(NEW_SESSIONS, 3600, to_say("more than {maximum} pages an hour; reload fewer"))
+        self.followed = Limit(FOLLOWED, 3600, to_say("more than {maximum} uploads an hour"))
         self.uploaded = Limit(2 * limits.bytes, 3600, much)
         self.downloaded = Limit(DOWNLOADS * limits.bytes, 3600, much)
-        self.streams = Open(MAX_STREAMS, "too many pages of yours are open")
-        self.made = Open(MAX_PICTURES, "enough pictures of yours are being made; wait for one")
-        self.uploads = Open(MAX_UPLOADS, "too many uploads at once")
+        self.streams = Open(MAX_STREAMS, to_say("too many pages of yours are open"))
+        self.made = Open(MAX_PICTURES, to_say("enough pictures of yours are being made; wait for one"))
+        self.uploads = Open(MAX_UPLOADS, to_say("too many uploads at once"))
         self.turns = Turns(MAX_WAITING, MAX_BODY_BYTES)
         self.decoders = CapacityLimiter(DECODERS)

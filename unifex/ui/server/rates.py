@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from cachetools import LRUCache
 
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 
 MAX_NAMES = 100_000
 STEPS = 60  # so many steps of a window are told apart
@@ -107,7 +107,7 @@ class Open:
     def one(self, name: str) -> Iterator[None]:
         """One more for the block. Raises :class:`Refusal`."""
         if self.now[name] >= self.maximum:
-            raise Refusal(429, self.sentence)
+            raise Refusal(429, say(self.sentence))
         self.now[name] += 1
         try:
             yield
@@ -131,7 +131,7 @@ class Asked:
         if self.bytes > self.turns.max_bytes:
             raise Refusal(413, say("a request may have {most} MiB", most=self.turns.max_bytes // 2**20))
         if self.turns.bytes(self.owner) > self.turns.max_bytes:
-            raise Refusal(429, _ENOUGH)
+            raise Refusal(429, say(_ENOUGH))
 
     def becomes(self, event: str) -> None:
         """It waits in the queue now, as this event."""
@@ -155,7 +155,7 @@ class Turns:
             self.events[owner] = waiting
         coming = self.coming.setdefault(owner, [])
         if len(waiting) + len(coming) >= self.max_events:
-            raise Refusal(429, _ENOUGH)
+            raise Refusal(429, say(_ENOUGH))
         asked = Asked(self, owner)
         coming.append(asked)
         try:
@@ -170,4 +170,4 @@ class Turns:
         return sum(self.events.get(owner, {}).values()) + sum(asked.bytes for asked in self.coming.get(owner, ()))
 
 
-_ENOUGH = "enough of yours is waiting; wait for an answer"
+_ENOUGH = to_say("enough of yours is waiting; wait for an answer")

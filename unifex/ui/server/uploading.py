@@ -16,12 +16,12 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from unifex.core.disk import BLOCK_BYTES, DELETED
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 from unifex.ui.server.quotas import MAX_FILES, Caller, Quotas
 from unifex.ui.server.rates import Refusal
 from unifex.ui.server.visitor_files import SENT, RoomError, VisitorFiles
 
-_NO_FORM = "an upload is a form with files"
+_NO_FORM = to_say("an upload is a form with files")
 
 
 @dataclass
@@ -53,7 +53,7 @@ class UploadReceiver:
     def _check_announced(self, request: Request) -> None:
         """What says that it is too much need not come at all. What does not say so is counted as it comes."""
         if "multipart/form-data" not in request.headers.get("content-type", ""):
-            raise Refusal(400, _NO_FORM)
+            raise Refusal(400, say(_NO_FORM))
         length, most = request.headers.get("content-length", ""), self.max_bytes
         if length.isdecimal() and int(length[:20]) > most + BLOCK_BYTES:
             raise Refusal(413, say("an upload may have {most:,} MB here", most=most // 10**6))
@@ -77,7 +77,7 @@ class UploadReceiver:
                 arrival.settle()
                 for file in form.getlist("files"):
                     if not isinstance(file, UploadFile):
-                        raise Refusal(400, _NO_FORM)
+                        raise Refusal(400, say(_NO_FORM))
                     file.file.close()
                     self.quotas.uploaded.check(caller, 2 * BLOCK_BYTES)  # a file takes that, however little is in it
                     place = Path(file.file.name), _name(file.filename), owner, SENT

@@ -165,9 +165,9 @@ class Workspace:
         with self._lock:
             taken = replace(self._taken, images=self._taken.images + images, bytes=self._taken.bytes + bytes)
             if images and taken.images > self.limits.images:
-                return f"more than the {self.limits.images:,} images of a visitor"
+                return say("more than the {images:,} images of a visitor", images=self.limits.images)
             if bytes and taken.bytes > self.limits.bytes:
-                return f"more than the {size(self.limits.bytes)} of a visitor"
+                return say("more than the {size} of a visitor", size=size(self.limits.bytes))
             self._taken = taken
             return ""
 
