@@ -101,7 +101,8 @@ class AppContext:
             self.workspaces.begin()
             disk.keep_free(disk.SPARE_BYTES)
             os.environ["GRADIO_TEMP_DIR"] = str(self.workspaces.files.folder)  # nothing of a visitor's lies elsewhere
-        self._read_only = Library(self.own.folder / VISITORS / ".nobody", self.own, READ_ONLY)
+        place = self.workspaces.folder if self.workspaces else self.own.folder / VISITORS
+        self._read_only = Library(place / ".nobody", self.own, READ_ONLY)
 
     @classmethod
     def create(cls, settings: Settings) -> AppContext:

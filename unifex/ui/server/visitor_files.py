@@ -193,12 +193,14 @@ class VisitorFiles:
             if folder.name.startswith(".") or is_left(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
+            places = folder / SENT, folder / MADE, folder / _COMING, folder
+            idle = [place for place in places if _age(place) > seconds]  # where nobody is just about to write
             for file in [*folder.glob(f"{SENT}/*/*"), *folder.glob(f"{MADE}/*/*")]:
                 if _age(file) > seconds:
                     self.release(file, folder.name)
             for arriving in folder.glob(f"{_COMING}/*"):
                 _discard(arriving, seconds)
-            for empty in (folder / SENT, folder / MADE, folder / _COMING, folder):
+            for empty in idle:
                 with contextlib.suppress(OSError):
                     empty.rmdir()
         for left in self.folder.glob("*"):

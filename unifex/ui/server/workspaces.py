@@ -41,7 +41,7 @@ VISITORS = ".visitors"
 FILES_PER_IMAGE = 2  # so many uploads may wait for each image that may be kept
 ENTRIES_PER_IMAGE = 4  # so many entries of a source are looked at for each
 THUMBNAIL_BYTES = 2 * BLOCK_BYTES  # with its folder
-_KEY_BYTES = 32
+_KEY_BYTES, _KEY_LOCK = 32, ".key-lock"
 _KEY, _USED, _TRAININGS, _DOOMED, _FILES, _SERVING = "key", "used", "trainings", ".deleted-", ".files", ".serving"
 NO_VISITOR = to_say(
     "this browser keeps no cookie for this page, so that nothing can be kept for you alone; open the page in a tab of "
@@ -246,7 +246,7 @@ class Workspaces:
     def _read_key(self) -> bytes:
         """What tokens are signed with, made once. One that was not written to its end would be anybody's."""
         path = self.folder / _KEY
-        with FileLock(self.folder / ".key"):
+        with FileLock(self.folder / _KEY_LOCK):
             if path.exists() and len(key := path.read_bytes()) == _KEY_BYTES:
                 return key
             written = path.with_name(".key-new")
