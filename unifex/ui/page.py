@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import BlockFunction
+from gradio.block_function import BlockFunction
 from gradio.data_classes import BlocksConfigDict
 
 from unifex.core.errors import UnifexError
