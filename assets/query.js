@@ -8,6 +8,7 @@ import later from './later.js';
 import { present } from './present.js';
 import { takeIn } from './query-drop.js';
 import { say } from './say.js';
+import { refuseInWords } from './uploading.js';
 
 export default async ({ element, props, watch, server }) => {
   const column = await present('#search-query'), upload = await present('#query-image');
@@ -179,6 +180,7 @@ export default async ({ element, props, watch, server }) => {
     });
   }
   takeIn({ column, upload, remark });
+  refuseInWords();
   let sent = false;
   const sends = ({ key, isComposing, shiftKey, repeat }) => key === 'Enter' && !isComposing && !shiftKey && !repeat;
   const ASKS = { click: ({ target }) => target.closest('#search-button'), keydown: (event) => sends(event) && event.target.closest('#search-words') };

@@ -32,8 +32,28 @@ export const duration = (seconds) => {  // no more of it than a forecast knows
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 };
 
-const answerOf = ({ responseText }) => {  // paths, or a problem of ours; what stands before the server answers with a text
-  try { return JSON.parse(responseText); } catch { return { detail: responseText.slice(0, 200) }; }
+const parsed = (text) => {
+  try { return JSON.parse(text); } catch { return null; }
+};
+// Why nothing was taken: a problem of ours says so; what stands before the server has a text, or a page, of its own.
+const why = (status, text) => {
+  const problem = parsed(text);
+  if (problem?.detail) return problem.detail;
+  if (status === 413) return say('the server, or a proxy before it, takes no file as large as that');
+  return problem || !text || text.trim().startsWith('<') ? `HTTP ${status}` : text.slice(0, 200);
+};
+
+const UPLOAD = 'gradio_api/upload';
+
+// Gradio sends the query's picture itself, and shows whatever is answered as it came.
+export const refuseInWords = () => {
+  const { fetch } = globalThis;
+  globalThis.fetch = async (...asked) => {
+    const answer = await fetch(...asked);
+    if (answer.ok || !`${asked[0]?.url ?? asked[0]}`.split('?')[0].endsWith(UPLOAD)) return answer;
+    const { status, headers } = answer;
+    return new Response(why(status, await answer.text()), { status, headers });
+  };
 };
 
 // -> where it lies on the server. `sent(bytes)` is told as it goes; `stop` is the signal of an AbortController.
@@ -45,13 +65,13 @@ export const sendFile = (file, stop, sent) => new Promise((done, fail) => {
   form.append('files', file);
   request.upload.onprogress = ({ loaded }) => sent(Math.min(loaded, file.size));  // with what a form adds
   request.onload = () => {
-    const answer = answerOf(request);
-    if (Array.isArray(answer)) done(answer[0]);
-    else fail(new Error(answer.detail || `HTTP ${request.status}`));
+    const { status, responseText } = request, paths = parsed(responseText);
+    if (Array.isArray(paths)) done(paths[0]);
+    else fail(new Error(why(status, responseText)));
   };
   request.onerror = request.onabort = lost;
   request.onloadend = () => stop.removeEventListener('abort', abort);
   stop.addEventListener('abort', abort);
-  request.open('POST', new URL('gradio_api/upload', document.baseURI));
+  request.open('POST', new URL(UPLOAD, document.baseURI));
   request.send(form);
 });

@@ -14,6 +14,7 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
 from tests.support.browsing import go_to, settle, slow_line, wait_until_it_listens
+from tests.support.drawing import encoded, picture
 from tests.support.serving import Server, serve
 
 pytestmark = pytest.mark.browser
@@ -88,3 +89,27 @@ def test_labelled_folders_for_a_training_do_so_too(server, open_page, large):
     assert leaving_asks(page) == ["beforeunload"]
     page.locator("#train-drop").get_by_role("button", name="Stop uploading").click()
     expect(page.locator("#train-drop .state")).to_have_text("Stopped; nothing was taken.")
+
+
+@pytest.mark.parametrize(
+    ("status", "answered", "said"),
+    [
+        (413, "<html><title>413 Request Entity Too Large", "or a proxy before it, takes no file as large as that"),
+        (502, "<html><title>502 Bad Gateway", "HTTP 502"),
+        (413, '{"detail": "an upload may have 1 MB here"}', "an upload may have 1 MB here"),
+    ],
+)
+def test_what_is_not_taken_is_told_in_words(server, open_page, tmp_path, status, answered, said):
+    page = open_page(server.url, elsewhere=f"{server.url}gradio_api/upload")  # the browser logs what is refused
+    page.evaluate("console.error = () => null")  # Gradio says there that it was answered
+    page.route("**/gradio_api/upload*", lambda route: route.fulfill(status=status, body=answered))
+    file = tmp_path / "a.png"
+    file.write_bytes(encoded(picture("signs/cross", 3)))
+    page.locator("#query-image input[type=file]").set_input_files(file)
+    expect(page.locator(".toast-wrap")).to_contain_text(said)
+    expect(page.locator(".toast-wrap")).not_to_contain_text(re.compile("[<{]"))
+    go_to(page, "Gallery")
+    wait_until_it_listens(page, "#drop .drop")
+    page.locator("#drop input.files").set_input_files(file)
+    expect(page.locator("#drop .state")).to_contain_text(said)
+    expect(page.locator("#drop .state")).not_to_contain_text("<")
