@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 from gradio.context import LocalContext
+from starlette.datastructures import Headers
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import packed, run_index
@@ -41,7 +42,8 @@ def visited(tmp_path, embedder, monkeypatch):
     settings = Settings(library=tmp_path, public=True, visitor_megabytes=1)
     context = AppContext(settings, Library(tmp_path / "library"), embedder)
     disk.keep_free(0)
-    request = SimpleNamespace(cookies={COOKIE: context.workspaces.new_token()}, client=None)
+    cookie = Headers({"cookie": f"{COOKIE}={context.workspaces.new_token()}"})
+    request = SimpleNamespace(headers=cookie, client=None)
     before = LocalContext.request.set(request)
     context.workspace.touch()
     yield context

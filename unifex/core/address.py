@@ -57,6 +57,11 @@ def is_open(host: str) -> bool:
     return not all(ipaddress.ip_address(address).is_loopback for address in addresses(host))
 
 
+def root() -> str:
+    """Below what a proxy has the page: nothing, a path without the slash at its end, or a whole URL."""
+    return os.environ.get("GRADIO_ROOT_PATH", "").rstrip("/")
+
+
 def in_url(host: str) -> str:
     """A host as it stands in a URL."""
     return f"[{host}]" if ":" in host else host

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute
 
 from unifex.cli.settings import Settings
 from unifex.core import images, language, metadata, proxies
-from unifex.core.address import free_port, in_url, is_open, served_at
+from unifex.core.address import free_port, in_url, is_open, root, served_at
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.ui import theme
@@ -48,6 +48,7 @@ from unifex.ui.server.door import Door, Hosts
 from unifex.ui.server.first_paint import FirstPaint
 from unifex.ui.server.guard import Guard
 from unifex.ui.server.picture_addresses import COMPRESSED
+from unifex.ui.server.proxied import Proxied
 from unifex.ui.server.stopped_uploads import StoppedUploads
 from unifex.ui.tabs.evaluate_tab import EvaluateTab
 from unifex.ui.tabs.gallery_tab import GalleryTab
@@ -362,6 +363,7 @@ def _middleware(context: AppContext, hosts: Hosts) -> list[Middleware]:
     """What every request passes."""
     door = [
         Middleware(BrotliMiddleware, quality=BROTLI_QUALITY, minimum_size=1000, excluded_handlers=[COMPRESSED]),
+        Middleware(Proxied, root=root()),
         Middleware(Door, hosts=hosts),
         Middleware(AnswerStreams),
     ]

@@ -39,7 +39,7 @@ from unifex.training.resume import checkpoints
 from unifex.ui.following import Following
 from unifex.ui.gallery_names import gallery_of
 from unifex.ui.rendering.grid import Rights
-from unifex.ui.server.guard import owner_now, token_now
+from unifex.ui.server.guard import owner_now, visitor_now
 from unifex.ui.server.quotas import Limits
 from unifex.ui.server.visitor_files import MADE
 from unifex.ui.server.workspaces import VISITORS, Workspace, Workspaces
@@ -123,7 +123,7 @@ class AppContext:
     @property
     def visitor(self) -> str:
         """Who asks on a public server; empty when nobody can tell."""
-        return self.workspaces.visitor(token_now()) if self.workspaces else ""
+        return visitor_now(self.workspaces) if self.workspaces else ""
 
     @property
     def owner(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from unifex import __version__
+from unifex.core.address import root
 from unifex.ui.context import AppContext
 from unifex.ui.rest.docs_page import docs_page
 from unifex.ui.rest.models import Problem, SearchRequest
@@ -76,7 +76,7 @@ class RestFace:
 
 def rest_api(context: AppContext) -> FastAPI:
     """The application, without who may ask. A server of strangers, or one that changes nothing, indexes nothing."""
-    servers = [{"url": os.environ.get("GRADIO_ROOT_PATH", "").rstrip("/") + REST}]
+    servers = [{"url": root() + REST}]
     api = FastAPI(
         title="UniFEx", version=__version__, description=ABOUT, servers=servers, root_path_in_servers=False,
         docs_url=None, redoc_url=None, redirect_slashes=False, generate_unique_id_function=lambda route: route.name,

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,7 +26,6 @@ from unifex.ui.server.rates import Rate, Refusal, network_of
 log = logging.getLogger(__name__)
 GUESSES, ALL_GUESSES = 5, 60  # wrong passwords a minute: of one address, of all that were never right
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^][:/@\s]+)(?::(\d{1,5}))?")
-_FOR_ALL = re.compile(r"(;\s*path=)/(?=;|$)", re.IGNORECASE)  # of a cookie
 _PORTS = {"http": "80", "https": "443"}
 
 
@@ -87,7 +85,6 @@ class Door:
             await send({"type": "websocket.close", "code": 1008})
         else:
             request = Request(scope, receive)
-            send = _through_proxies(urlsplit(scope.get("root_path", "")).path.rstrip("/"), send)
             try:
                 self._check_host(request)
                 self._check_origin(request)
@@ -154,24 +151,6 @@ class Door:
             await send(message)
 
         return counting
-
-
-def _through_proxies(root: str, send: Send) -> Send:
-    """Answers as a proxy before this server hands them on: a stream as it comes (nginx keeps it back of itself), and
-    cookies of a page below a path for that alone, not for what else has its name."""
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            if headers.get("content-type", "").startswith("text/event-stream"):
-                headers["X-Accel-Buffering"] = "no"
-            if root and (cookies := headers.getlist("set-cookie")):
-                del headers["set-cookie"]
-                for cookie in cookies:
-                    headers.append("set-cookie", _FOR_ALL.sub(rf"\1{root}", cookie))
-        await send(message)
-
-    return sending
 
 
 def check_logged_in(request: Request) -> None:

@@ -62,17 +62,24 @@ _HEARTBEAT = re.compile(rf"{API}/heartbeat/([\w-]+)")
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 
 
-def token_now() -> str | None:
-    """The visitor's token of the request whose handler is running."""
+def visitor_of(request: Any, workspaces: Workspaces) -> str:
+    """Who asks; empty when nobody can tell. Of what is also served under this name, at another path, a browser may
+    bring a cookie that is called so, too: one that this server did not make is none."""
+    pairs = (pair.partition("=") for line in request.headers.getlist("cookie") for pair in line.split(";"))
+    tokens = (value.strip() for name, _, value in pairs if name.strip() == COOKIE)
+    return next((visitor for token in tokens if (visitor := workspaces.visitor(token))), "")
+
+
+def visitor_now(workspaces: Workspaces) -> str:
+    """Who sent the request whose handler is running; empty when nobody can tell."""
     request = LocalContext.request.get(None)
-    return request.cookies.get(COOKIE) if request is not None else None
+    return visitor_of(request, workspaces) if request is not None else ""
 
 
 def owner_now(workspaces: Workspaces) -> str:
     """Whose files the request may use whose handler is running."""
-    request = LocalContext.request.get(None)
-    client = getattr(request, "client", None)
-    return workspaces.visitor(token_now()) or nobody_at(network_of(client.host if client else ""))
+    client = getattr(LocalContext.request.get(None), "client", None)
+    return visitor_now(workspaces) or nobody_at(network_of(client.host if client else ""))
 
 
 def _check_open(path: str, method: str) -> None:
@@ -133,7 +140,7 @@ class Guard:
 
     def _caller(self, request: Request) -> Caller:
         address = network_of(request.client.host if request.client else "")
-        return Caller(self.workspaces.visitor(request.cookies.get(COOKIE)), address)
+        return Caller(visitor_of(request, self.workspaces), address)
 
     # --- names ---------------------------------------------------------------------------------------------------
 
