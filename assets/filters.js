@@ -166,10 +166,8 @@ export default ({ element, props, watch, trigger }) => {
     open(false);
     place('toggle').focus();
   });
-  document.addEventListener('click', (event) => {  // `data-only` of what is shown of an item: a facet, and its name
-    const only = event.target.closest('[data-only]');
-    if (!only || !element.offsetParent || only.closest('[data-gallery]')?.dataset.gallery !== gallery) return;
-    tell({ chosen: { ...view.chosen, [only.dataset.only]: [only.dataset.name] } });
+  document.addEventListener('unifex-only', ({ detail: { only, name, gallery: of } }) => {  // of what is shown of an item: a facet, and its name
+    if (element.offsetParent && of === gallery) tell({ chosen: { ...view.chosen, [only]: [name] } });
   });
   const read = () => {
     view = props.value ? JSON.parse(props.value) : {};

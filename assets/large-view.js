@@ -183,12 +183,15 @@ export default ({ props, watch }) => {
     place('region').focus();
     return true;
   };
-  const elsewhere = async (signal, ...values) => {
+  const leaveFor = async (next) => {  // it stays where nothing would come of that
     const lost = () => view.words(say('The server does not answer; try it again.'));
     if (!isConnected() && (!await answers(lost) || !dialog.open)) return;
     dialog.close();
-    unifex[signal](...values);
+    next();
   };
+  const elsewhere = (signal, ...values) => leaveFor(() => unifex[signal](...values));
+  const filterBy = ({ only, name, gallery }) =>
+    leaveFor(() => document.dispatchEvent(new CustomEvent('unifex-only', { detail: { only, name, gallery } })));  // filters.js
   const ACTIONS = {
     close: () => dialog.close(),
     before: () => turn(-1),
@@ -242,9 +245,9 @@ export default ({ props, watch }) => {
   let pressedOn = null;
   dialog.addEventListener('pointerdown', (event) => { pressedOn = event.target; }, true);
   dialog.addEventListener('click', (event) => {
-    const act = event.target.closest('[data-do]');
+    const act = event.target.closest('[data-do]'), only = event.target.closest('[data-only]');
     if (act) ACTIONS[act.dataset.do](act, event.detail === 0);
-    else if (event.target.closest('[data-only]')) dialog.close();  // the filters hear of it (filters.js)
+    else if (only) filterBy(only.dataset);
     else if (event.target === dialog && pressedOn === dialog) dialog.close();
   });
   dialog.addEventListener('cancel', (event) => { if (leave()) event.preventDefault(); });  // Escape, or Back on a phone

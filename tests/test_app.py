@@ -2,8 +2,11 @@
 
 import io
 import json
+import os
 import re
 import shutil
+import socket
+import time
 from unittest import mock
 
 import httpx
@@ -14,7 +17,7 @@ from PIL import Image
 from tests.support import tiny_clip
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
-from tests.support.serving import serve
+from tests.support.serving import kill, serve
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import Embedder
 from unifex.retrieval.query import Query
@@ -363,6 +366,29 @@ def test_a_port_in_use_is_passed_by_and_of_an_image_that_went_the_thumbnail_stay
         assert thumb.status_code == 200
         assert large.status_code == 404
         assert "no longer there" in large.json()["detail"]
+
+
+def test_what_a_killed_server_had_of_an_upload_goes_at_a_later_start(tmp_path, embedder):
+    Gallery.create(tmp_path / "indexes" / "drawn", embedder)
+    place, head = tmp_path / "gradio", b"content-type: multipart/form-data; boundary=b\r\ncontent-length: 9999999\r\n"
+    part = b'--b\r\ncontent-disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + bytes(100_000)
+    with serve(tmp_path / "indexes") as first:
+        host = first.url.rstrip("/").rpartition("/")[2]
+        with socket.create_connection(("127.0.0.1", int(host.partition(":")[2]))) as line:
+            line.sendall(
+                b"POST /gradio_api/upload HTTP/1.1\r\nhost: " + host.encode() + b"\r\n" + head + b"\r\n" + part
+            )
+            while not any(place.glob("tmp*")):
+                time.sleep(0.05)
+            kill(first)
+    (half,) = place.glob("tmp*")
+    fresh, own = place / "tmpabcdefgh", place / "tmp_of_mine.png"
+    for file in (fresh, own):
+        file.touch()
+    for file in (half, own):
+        os.utime(file, (0, 0))
+    with serve(tmp_path / "indexes"):
+        assert {path.name for path in place.glob("tmp*")} == {fresh.name, own.name}
 
 
 def test_all_pixels_of_a_large_picture_come_without_its_metadata(tmp_path, embedder):

@@ -144,6 +144,15 @@ def test_what_can_only_be_read_is_packed_although_it_can_be_locked(gallery, tmp_
     assert len(unpacked(tmp_path / "g.zip", "again", Library(gallery.folder.parent))) == 24
 
 
+def test_another_model_of_what_can_only_be_read_is_refused_before_it_embeds(gallery, embedder):
+    here = Library(gallery.folder.parent)
+    work = here.use("drawn", make_model(embedder, "own"))
+    with only_readable(gallery.folder), pytest.raises(NotWritable, match="nothing can be written in 'drawn'"):
+        next(work)
+    assert not (here.models / "own").exists()
+    assert finish(here.use("drawn", make_model(embedder, "own"))).config.model == "own"
+
+
 def test_who_loses_the_race_for_a_new_gallery_adds_to_it(embedder, folder, tmp_path, monkeypatch, capsys):
     def raced(_options) -> Embedder:
         run_index(Gallery.create(tmp_path / "indexes/new", embedder), drawing.write_folder(tmp_path / "more", 2))

@@ -28,7 +28,7 @@ from unifex.core.system import ON_WINDOWS
 from unifex.core.text import reason, what_there_is
 from unifex.gallery import former_names
 from unifex.gallery.config import FILE, GalleryConfig
-from unifex.gallery.errors import GalleryError, GalleryThere, NoSuchGallery
+from unifex.gallery.errors import GalleryBusy, GalleryError, GalleryThere, NoSuchGallery
 from unifex.gallery.folder_names import RESERVED, check_name, composed
 from unifex.gallery.gallery import Gallery
 from unifex.models.embedder import MODELS, Embedder, keep_model
@@ -218,10 +218,12 @@ class Library:
     def use(self, name: str, embedder: Embedder) -> Work[Gallery]:
         """Search a gallery with another neck from now on; its ``previous`` goes back.
 
-        Nothing changes before all is embedded. Raises :class:`GalleryError` for another backbone or a busy gallery, and
-        ``ModelError`` if another model has its name.
+        Nothing changes before all is embedded. Raises :class:`GalleryError` for another backbone or a busy gallery,
+        ``ModelError`` if another model has its name, ``NotWritable`` at once for what can only be read.
         """
         gallery = Gallery.open(self.writable(name).folder, embedder)
+        with contextlib.suppress(GalleryBusy), gallery.write():
+            pass  # where nothing can be written that is told now, not after all the embedding
         keep_model(embedder, self.models)
         yield from gallery.derived.rebuild()
         with gallery.write():

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ import gradio as gr
 from brotli_asgi import BrotliMiddleware
 from fastapi.routing import APIRoute
 from gradio.events import Dependency
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 from starlette.routing import BaseRoute
@@ -49,7 +51,7 @@ from unifex.ui.server.first_paint import FirstPaint
 from unifex.ui.server.guard import Guard
 from unifex.ui.server.picture_addresses import COMPRESSED
 from unifex.ui.server.proxied import Proxied
-from unifex.ui.server.stopped_uploads import StoppedUploads
+from unifex.ui.server.stopped_uploads import StoppedUploads, sweep
 from unifex.ui.tabs.evaluate_tab import EvaluateTab
 from unifex.ui.tabs.gallery_tab import GalleryTab
 from unifex.ui.tabs.map_tab import MapTab
@@ -368,5 +370,6 @@ def _middleware(context: AppContext, hosts: Hosts) -> list[Middleware]:
         Middleware(AnswerStreams),
     ]
     if not context.workspaces:
+        sweep(Path(get_upload_folder()))
         return [*door, Middleware(StoppedUploads)]
     return [*door, Middleware(Guard, workspaces=context.workspaces, rate=context.settings.rate)]

@@ -54,12 +54,10 @@ class _Left:
         """How many groups are left, by level."""
         return {level: len(copy_groups.left(self.gallery, self.snapshot, self.found, level)) for level in LEVELS}
 
-    def with_item(self, item: int) -> CopyGroup:
-        """The group of an item. Raises :class:`GalleryError` when it is in none any more."""
+    def with_item(self, item: int) -> CopyGroup | None:
+        """The group of an item; None when it is in none any more."""
         there = [ids for ids in self.groups if item in ids]
-        if not there:
-            raise GalleryError(say("that group was dealt with already"))
-        return self.described(there)[0]
+        return self.described(there)[0] if there else None
 
 
 @dataclass
@@ -177,12 +175,15 @@ class DuplicatesView:
         return _Left(gallery, snapshot, job.result, groups, preferred)
 
     def act(self, told: str, level: str, preferred: frozenset[int]) -> Updates:
-        """(action, gallery, item; level; what is preferred) -> what came of it. Raises ``UnifexError``."""
+        """(action, gallery, item; level; what is preferred) -> what came of it; of a group that was dealt with already,
+        here a moment ago or on another page, that it is not there. Raises ``UnifexError``."""
         with as_told():
             act, name, item, _ = parse_json(told)
             item = item_id(item)
         left = self._left(str(name), level, preferred)
         group = left.with_item(item)
+        if group is None:
+            return {self.notice: gr.skip(), self.corrected: Wish.new()}
         ids = {group.kept.id, *(copy.record.id for copy in group.others)}
         if act == "prefer":
             return {self.preferred: (preferred - ids) | {item}, self.undo: gr.skip(), self.notice: gr.skip()}

@@ -1,18 +1,27 @@
 """An upload that the browser stops leaves nothing of the file that was just on its way.
 
 Gradio deletes what has come of an upload that is damaged, and keeps half a file where nothing more comes, for good. So
-to Gradio an upload that ends too soon is a damaged one.
+to Gradio an upload that ends too soon is a damaged one. What a server that was killed meanwhile leaves goes at a later
+start (:func:`sweep`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import re
+import tempfile
+import time
 from email.message import Message as Headed
+from pathlib import Path
 
 from gradio.route_utils import GradioMultiPartParser
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unifex.core.files import LEFT_SECONDS
+
 UPLOAD = "/gradio_api/upload"
+_COMING = re.compile(r"tmp[a-z0-9_]{8}")  # what Gradio calls a file until all of it has come
 
 
 class StoppedUploads:
@@ -51,3 +60,16 @@ class StoppedUploads:
 def _damage(boundary: bytes) -> bytes:
     """The end of a file, and a head behind it that is longer than any."""
     return b"\r\n--" + boundary + b"\r\n" + b"x" * (GradioMultiPartParser.max_header_size + 1)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what servers that were killed left of uploads on their way: called as Gradio calls these, and nothing came
+    for so long that nobody sends it any more. Whole files lie in folders of their own; in the folder where all programs
+    have their scratch files such a name may be another's."""
+    if folder.resolve() == Path(tempfile.gettempdir()).resolve():
+        return
+    for left in folder.glob("tmp*"):
+        with contextlib.suppress(OSError):
+            is_half = _COMING.fullmatch(left.name) and left.is_file() and not left.is_symlink()
+            if is_half and left.stat().st_mtime < time.time() - LEFT_SECONDS:
+                left.unlink()
