@@ -79,6 +79,26 @@ with folder_in_place_of(Path(sys.argv[1])) as folder:
     assert (tmp_path / "made/file").read_text() == "new"
 
 
+def test_a_file_that_a_killed_process_was_writing_beside_galleries_goes_after_a_day(tmp_path, embedder):
+    killed = """
+import os, sys
+from pathlib import Path
+from unifex.core.files import whole_file
+with whole_file(Path(sys.argv[1])) as file:
+    file.write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+    library = Library(tmp_path)
+    place = library.models / ".training"
+    place.mkdir(parents=True)
+    for name in ("old.pt", "new.pt"):
+        subprocess.run([sys.executable, "-c", killed, place / name], check=False)
+    old, new = (next(place.glob(f"{name}.pt.*")) for name in ("old", "new"))
+    os.utime(old, (time.time() - LEFT_SECONDS - 60,) * 2)
+    library.get_or_create("g", lambda: embedder)
+    assert [*place.iterdir()] == [new]
+
+
 def test_an_export_that_was_killed_between_both_names_is_there_again(tmp_path, gallery):
     """Also where the next one is made beside it, and not over one that has been put there since."""
     killed = """

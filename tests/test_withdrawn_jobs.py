@@ -290,9 +290,24 @@ def test_a_visitors_training_that_is_withdrawn_does_not_count(context, folder, b
     cancel_last(context)
     assert visitor.usage().trainings == 0
     assert jobs.last(name) is None
-    visitor.begin_training()
+    visitor.count_training()
     with pytest.raises(GalleryError, match="trains 1 times"):
         jobs.start(name, "mine", TrainConfig(), HoldOut(0))
+
+
+def test_a_visitors_training_counts_once_it_can_be_gone_on_with(context, monkeypatch):
+    workspaces = Workspaces(context.own, Limits(100, 10**9, 1, 60, 3600))
+    visitor = workspaces.of(workspaces.visitor(workspaces.new_token()))
+    monkeypatch.setattr(AppContext, "workspace", visitor)
+    jobs, name = TrainJobs(context), context.library.names()[0]
+    cut_off = jobs.start(name, "mine", TrainConfig(), HoldOut(labels=("nowhere",)))
+    assert cut_off.finished.wait(SECONDS)
+    assert (cut_off.state, visitor.usage().trainings) == (State.FAILED, 0)
+    trained = jobs.start(name, "mine", TrainConfig(epochs=1), HoldOut(0))
+    assert trained.finished.wait(SECONDS)
+    assert (trained.state, visitor.usage().trainings) == (State.DONE, 1)
+    with pytest.raises(GalleryError, match="trains 1 times"):
+        jobs.start(name, "another", TrainConfig(), HoldOut(0))
 
 
 def test_what_is_shown_of_a_map_an_evaluation_and_a_comparison_stays(context, gallery, blocker):

@@ -91,12 +91,25 @@ def test_of_an_upload_nothing_stays(tmp_path, workspaces):
     assert not [*files.folder.iterdir()]
 
 
+def test_what_a_killed_server_was_writing_for_visitors_goes_when_the_next_one_begins(tmp_path, workspaces, embedder):
+    workspace = workspaces.of(workspaces.visitor(workspaces.new_token()))
+    workspace.touch()
+    workspace.library.get_or_create("g", lambda: embedder)
+    left = ["models/.training/neck.pt.17-4.tmp", ".searches/id.json.17-4.tmp", ".names.json.17-4.tmp", "g/map.17-4.tmp"]
+    kept = ["models/.training/neck.pt", "models/.training/notes.tmp", "g/17-4.tmp"]
+    for path in (workspace.folder / name for name in (*left, *kept)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    Workspaces(Library(tmp_path / "indexes"), workspaces.limits).begin()
+    assert [name for name in (*left, *kept) if (workspace.folder / name).exists()] == kept
+
+
 def test_trainings_are_counted(workspaces):
     workspace = workspaces.of(workspaces.visitor(workspaces.new_token()))
-    workspace.begin_training()
-    workspace.begin_training()
+    workspace.count_training()
+    workspace.count_training()
     with pytest.raises(GalleryError, match="trains 2 times"):
-        workspace.begin_training()
+        workspace.count_training()
     assert workspace.usage().trainings == 2
 
 

@@ -32,8 +32,9 @@ _OF_FILES = frozenset(
     ".xml .yaml .yml .xlsx .sqlite .pkl .h5 .jpg .jpeg .png .webp .gif .tif .tiff .bmp".split()
 )
 _LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:([/\\]|\Z)|(^|[/\\])\.\.([/\\]|\Z)")
+UNFINISHED = r"\.\d+-\d+\.tmp"  # ends the name of a file while it is being written
 HALF = ".half-by-unifex"  # says what a folder is called that is half made or half deleted, wherever a copy of it lies
-LEFT_SECONDS = 86400  # a folder that was begun so long ago is of a process that was killed
+LEFT_SECONDS = 86400  # what was begun so long ago is of a process that was killed
 
 
 def write_atomically(path: Path, data: bytes | memoryview, durable: bool = True) -> None:
@@ -77,6 +78,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 def _beside(path: Path) -> Path:
     """Of this thread alone: readers write caches, too."""
     return path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+
+
+def drop_unfinished(folder: Path, seconds: float = LEFT_SECONDS) -> None:
+    """Delete the files in a folder that were being written so long ago: what wrote them was killed."""
+    with contextlib.suppress(OSError):  # another process sweeps, too, and the folder may go
+        for path in folder.glob("*.tmp"):
+            if re.fullmatch(f".+{UNFINISHED}", path.name) and path.stat().st_mtime <= time.time() - seconds:
+                system.delete(path)
 
 
 def ready(path: Path) -> None:

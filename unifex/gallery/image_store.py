@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from unifex.core import derived, disk, system
-from unifex.core.files import write_atomically
+from unifex.core.files import UNFINISHED, drop_unfinished, write_atomically
 from unifex.gallery import tags
 from unifex.gallery.database import Database
 from unifex.gallery.item_rows import one
@@ -24,7 +24,6 @@ from unifex.gallery.records import Embedded
 
 SHARD_ROWS = 8192
 FEW_SHARDS = 8
-_UNFINISHED = r"\.\d+-\d+\.tmp"  # ends the name of a file while it is being written
 
 
 class ImageStore:
@@ -64,15 +63,13 @@ class ImageStore:
             shards = {row[0] for row in connection.execute("SELECT id FROM shards")}
             hashes = {row[0] for row in connection.execute("SELECT sha256 FROM features")}
         folder = self._database.folder
-        for path in folder.glob("*.tmp"):
-            if re.fullmatch(rf".+{_UNFINISHED}", path.name):
-                system.delete(path)
+        drop_unfinished(folder, 0)
         for path in folder.glob("features/*.npy*"):
-            found = re.fullmatch(rf"(\d{{5,}})\.npy({_UNFINISHED})?", path.name)
+            found = re.fullmatch(rf"(\d{{5,}})\.npy({UNFINISHED})?", path.name)
             if found and (found[2] or int(found[1]) not in shards):
                 system.delete(path)
         for path in [file for kind in ("thumbs", "originals", "views") for file in folder.glob(f"{kind}/*/*")]:
-            found = re.fullmatch(rf"([0-9a-f]{{64}})\.[^.]{{1,7}}({_UNFINISHED})?", path.name)
+            found = re.fullmatch(rf"([0-9a-f]{{64}})\.[^.]{{1,7}}({UNFINISHED})?", path.name)
             if found and found[1] not in hashes:
                 path.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ from filelock import Timeout
 
 from unifex.core import disk
 from unifex.core.errors import UnifexError
-from unifex.core.files import HALF, LEFT_SECONDS, is_half, mark_half, remove_folder
+from unifex.core.files import HALF, LEFT_SECONDS, drop_unfinished, is_half, mark_half, remove_folder
 from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
 from unifex.core.progress import Work
@@ -316,12 +316,14 @@ class Library:
         self._open.pop(name, None)
         former_names.note(self.folder, name, id)
 
-    def sweep(self) -> None:
-        """Delete what processes left that were killed while they deleted a gallery, or made one of chosen items, which
-        nobody holds for a moment at its beginning and its end."""
+    def sweep(self, seconds: float = LEFT_SECONDS) -> None:
+        """Delete what processes left that were killed so long ago while they wrote a file or deleted a gallery, or made
+        one of chosen items, which nobody holds for a moment at its beginning and its end."""
+        for folder in [self.folder / name for name in ("", SEARCHES, *self.own_names())] + [*self.models.glob("*/")]:
+            drop_unfinished(folder, seconds)
         for folder in [*self.folder.glob(f"{_DELETED}*"), *self.folder.glob(f"{PICKING}*")]:
             with contextlib.suppress(UnifexError, OSError):
-                is_old = folder.stat().st_mtime < time.time() - LEFT_SECONDS
+                is_old = folder.stat().st_mtime < time.time() - seconds
                 is_deleted = folder.name.startswith(_DELETED)
                 by_name = _OF_BEFORE.fullmatch(folder.name) and _has_own_files(folder)  # earlier versions left no mark
                 if (is_half(folder) and (is_old or is_deleted)) or (by_name and is_old):

@@ -94,10 +94,7 @@ class AppContext:
         self._closing = threading.Event()
         self._compiling = threading.Thread(target=self._compile_ahead, name="unifex-compile", daemon=True)
         if self.settings.public:
-            of = self.settings
-            much = of.visitor_images, of.visitor_megabytes * 10**6, of.visitor_trainings
-            limits = Limits(*much, of.visitor_minutes * 60, of.visitor_hours * 3600)
-            self.workspaces = Workspaces(self.own, limits, self.jobs.end_owner)
+            self.workspaces = Workspaces(self.own, Limits.of(self.settings), self.jobs.end_owner)
             self.workspaces.begin()
             disk.keep_free(disk.SPARE_BYTES)
             os.environ["GRADIO_TEMP_DIR"] = str(self.workspaces.files.folder)  # nothing of a visitor's lies elsewhere
@@ -349,6 +346,7 @@ class AppContext:
                 self.gallery(self.first_gallery()).snapshot()
             except ERRORS as error:  # whoever chooses it is told; the others are as good as ever
                 log.warning("%s", reason(error))
+            self.own.sweep()
             uploads.sweep(self.own.folder, self.own.unfinished())
             if self.workspaces:
                 threading.Thread(target=self._sweep, args=(self.workspaces,), name="unifex-sweep", daemon=True).start()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from unifex.core.jobs import Job
@@ -20,6 +18,7 @@ from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import TrainJob, checkpoints
 from unifex.training.run import check_model_name, train
 from unifex.ui.context import AppContext
+from unifex.ui.server.workspaces import Workspace
 
 
 @dataclass
@@ -59,7 +58,10 @@ class TrainJobs:
             raise GalleryError(
                 say("deep training takes more time and room than a visitor has here; take another preset")
             )
-        work = _training(gallery, model, config, hold_out, finish, self._counted(finish))
+        workspace = self.context.workspace
+        if workspace and not finish:
+            workspace.check_trainings()
+        work = _training(gallery, model, config, hold_out, finish, workspace)
         return self.context.start("train", model, work, gallery.name)
 
     def go_on(self, stopped: TrainJob, finish: bool = False) -> Job:
@@ -73,34 +75,28 @@ class TrainJobs:
             raise GalleryError(say("there is nothing to go on with of '{model}'", model=model))
         return self.go_on(stopped)
 
-    def _counted(self, finish: bool) -> Callable[[], float]:
-        """What counts a visitor's training once its turn has come, and tells how many seconds it may take; no end for
-        who runs the server. Raises ``GalleryError`` where there were enough."""
-        workspace = self.context.workspace
-        if workspace is None:
-            return lambda: math.inf
-        if not finish:
-            workspace.check_trainings()
-
-        def counted() -> float:
-            if not finish:
-                workspace.begin_training()
-            return workspace.limits.training_seconds
-
-        return counted
-
 
 def _training(
-    gallery: Gallery, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool, counted: Callable[[], float]
+    gallery: Gallery, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool, workspace: Workspace | None
 ) -> Work[TrainResult]:
-    """A training that takes as many seconds as ``counted`` says at most: it ends after an epoch, which is kept."""
-    seconds = counted()
+    """A visitor's counts once an epoch is kept, which can be gone on with, and ends after the first that exceeds its
+    time. Raises ``GalleryError`` where there were enough."""
+    if workspace is None:
+        return (yield from train(gallery, model, config, hold_out, finish=finish))
+    if not finish:
+        workspace.check_trainings()  # others have ended since it was asked for
+        workspace.touch()
+    seconds, counted = workspace.limits.training_seconds, finish
     deadline = time.monotonic() + seconds
 
-    def check_time(_: EpochMetrics) -> None:
+    def check(_: EpochMetrics) -> None:
+        nonlocal counted
+        if not counted:
+            workspace.count_training()
+            counted = True
         if time.monotonic() > deadline:
             raise GalleryError(
                 say("a training may take {time} on this server; keep it, or go on", time=duration(seconds))
             )
 
-    return (yield from train(gallery, model, config, hold_out, finish=finish, on_epoch=check_time))
+    return (yield from train(gallery, model, config, hold_out, finish=finish, on_epoch=check))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from anyio import CapacityLimiter
 
 from unifex.core.language import say, to_say
+from unifex.cli.settings import Settings
 from unifex.ui.server.rates import Open, Rate, Turns
 from unifex.ui.server.visitor_files import nobody_at
 
@@ -37,6 +38,12 @@ class Limits:
     trainings: int
     training_seconds: float
     seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Those that the server was started with."""
+        much = settings.visitor_images, settings.visitor_megabytes * 10**6, settings.visitor_trainings
+        return cls(*much, settings.visitor_minutes * 60, settings.visitor_hours * 3600)
 
 
 @dataclass(frozen=True)

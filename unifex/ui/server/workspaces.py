@@ -130,8 +130,8 @@ class Workspace:
                 )
             )
 
-    def begin_training(self) -> None:
-        """Count one. Raises as :meth:`check_trainings`."""
+    def count_training(self) -> None:
+        """There was one more. Raises as :meth:`check_trainings`."""
         with self._lock:
             self.check_trainings()
             self.touch()
@@ -310,7 +310,9 @@ class Workspaces:
         self.sweep()
         self.files.sweep(self.limits.seconds, is_left=lambda name: not (self.folder / name).is_dir())
         for folder in self.folder.glob("[!.]*/"):
-            uploads.sweep(folder, Library(folder).unfinished(), 0)
+            library = Library(folder)
+            library.sweep(0)
+            uploads.sweep(folder, library.unfinished(), 0)
 
     def sweep(self) -> None:
         """Delete what has come to its end, and what is left of deletions."""
