@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from anyio import CapacityLimiter
 
-from unifex.core.language import say, to_say
 from unifex.cli.settings import Settings
+from unifex.core.language import say, to_say
 from unifex.ui.server.rates import Open, Rate, Turns
 from unifex.ui.server.visitor_files import nobody_at
 
