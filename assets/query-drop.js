@@ -3,6 +3,7 @@
 
 import { isOpening, whenOpened } from './opening.js';
 import { say } from './say.js';
+import toast from './toast.js';
 
 const ITEM = 'application/x-unifex-item';
 const FETCHED_BYTES = 64e6;
@@ -61,12 +62,16 @@ export const takeIn = ({ column, upload, remark }) => {
     }
   };
   const searchWith = ([gallery, item]) => once(() => unifex.searchWith(gallery, [item]));
+  const tellOfOthers = ({ length }) => {
+    if (length > 1) toast(say('Only the first of {count} files is searched with. Put further pictures of the same thing into More images of the same thing.', { count: length }), 'status');
+  };
   const take = (transfer) => {  // true where there was something to search with
-    const item = transfer.getData(ITEM), files = [...transfer.files].slice(0, 1), address = item || files.length ? '' : addressIn(transfer);
+    const item = transfer.getData(ITEM), files = [...transfer.files], address = item || files.length ? '' : addressIn(transfer);
     if (item) searchWith(JSON.parse(item));
-    else if (files.length) give(files);
+    else if (files.length) give(files.slice(0, 1));
     else if (address) giveAddress(address);
     else return false;
+    if (!item) tellOfOthers(files);
     return true;
   };
 
@@ -103,6 +108,7 @@ export const takeIn = ({ column, upload, remark }) => {
     const { files } = event.dataTransfer;
     if (event.target.closest('#query-image') && files.length && known(files) && !isOpening()) {  // Gradio takes it
       given += 1;
+      tellOfOthers(files);
       return;
     }
     if (!files.length && event.target.closest('input, textarea')) return;  // words

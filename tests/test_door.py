@@ -202,7 +202,7 @@ def test_passwords_are_guessed_slowly_whatever_address_is_claimed(tmp_path, inde
         assert len(re.findall(r"(?m)^\d{4}-\d\d-\d\d \S+ WARNING a wrong password from 127.0.0.1$", logged)) == 5
         assert httpx.get(f"{running.url}thumb/drawn/1?v=0").status_code == 401
     below = {"GRADIO_ROOT_PATH": "/pictures"}
-    behind = "--auth", "anna:secret", "--trusted-proxy", "127.0.0.0/8"
+    behind = "--auth", "anna:secret", "--trusted-proxy", "127.0.0.0/8", "--allowed-hosts", "pictures.example"
     with serve(tmp_path / "indexes", *behind, environment=below) as running:
         assert guesses(running, 7, {"X-Forwarded-For": "203.0.113.1"})[-1] == 429
         assert guesses(running, 1, {"X-Forwarded-For": "9.9.9.9, 203.0.113.1"}) == [429]
@@ -210,7 +210,10 @@ def test_passwords_are_guessed_slowly_whatever_address_is_claimed(tmp_path, inde
         right = {"username": "anna", "password": "secret"}
         logged_in = httpx.post(f"{running.url}login", data=right, headers={"X-Forwarded-For": "203.0.113.3"})
         assert logged_in.status_code == 200
-        cookies = logged_in.headers.get_list("set-cookie")
+        assert "Path=/pictures" not in str(logged_in.headers), "past the proxy it is at no path"
+        named = {"X-Forwarded-For": "203.0.113.3", "Host": "pictures.example"}
+        cookies = httpx.post(f"{running.url}login", data=right, headers=named).headers.get_list("set-cookie")
+        assert cookies
         assert [cookie for cookie in cookies if "; Path=/pictures" not in cookie] == [], "they are of its path alone"
 
 

@@ -103,6 +103,16 @@ def _answer(client: httpx.Client, endpoint: str, data: list) -> list:
     return httpx.Response(200, text=re.search(r"event: complete\ndata: (.*)", told)[1]).json()
 
 
+def test_passwords_are_guessed_slowly_by_every_address_of_the_login(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_ROOT_PATH", BELOW)
+        with serve(tmp_path / "indexes", "--auth", "anna:secret") as server:
+            wrong = {"username": "anna", "password": "no"}
+            addresses = [f"{server.url}login", f"{server.url}{BELOW[1:]}/login"] * 4
+            tried = [httpx.post(address, data=wrong).status_code for address in addresses]
+    assert tried == [400] * 5 + [429] * 3
+
+
 def test_answers_come_through_nginx_as_it_is_without_a_word(site, tmp_path):
     """Neither HTTP/1.1 nor unbuffered, which is how nginx does it of itself."""
     _, behind = site

@@ -14,6 +14,7 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.core.errors import UnifexError
 from unifex.core.files import below, leaves
+from unifex.core.language import speak
 from unifex.data import uploads
 from unifex.data.item import Item, SourceError
 from unifex.data.uploads import UploadedFile, stage
@@ -185,6 +186,15 @@ def test_a_lone_table_says_that_its_files_did_not_come_along(upload):
             uploads.open_staged(upload({name: b"path\ncats/0.png\ncats/1.png\n"}))
         with pytest.raises(SourceError, match="not read on a public server; drop the folder"):
             uploads.open_staged(upload({name: b"path\n/etc/passwd\n"}), stranger=True)
+
+
+def test_it_says_so_in_another_language_too(upload):
+    speak("de")
+    try:
+        with pytest.raises(SourceError, match=r"'?cats/0\.png"):
+            uploads.open_staged(upload({"list.csv": b"path\ncats/0.png\n"}))
+    finally:
+        speak("en")
 
 
 def test_a_table_beside_the_images_that_it_names_gives_their_labels(upload):

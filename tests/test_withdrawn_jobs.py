@@ -21,8 +21,9 @@ from unifex.gallery.duplicates import ALIKE
 from unifex.gallery.gallery import GalleryError
 from unifex.gallery.indexing import index
 from unifex.gallery.library import Library
-from unifex.training.config import TrainConfig
+from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.held_out import HoldOut
+from unifex.training.resume import read_curve
 from unifex.ui.components.copies import COMPARISON, Copies
 from unifex.ui.components.gallery_sources import KEEP, PRUNE, GallerySources
 from unifex.ui.components.index_jobs import IndexJobs
@@ -308,6 +309,24 @@ def test_a_visitors_training_counts_once_it_can_be_gone_on_with(context, monkeyp
     assert (trained.state, visitor.usage().trainings) == (State.DONE, 1)
     with pytest.raises(GalleryError, match="trains 1 times"):
         jobs.start(name, "another", TrainConfig(), HoldOut(0))
+
+
+def test_a_training_that_was_stopped_is_not_lost_to_another_of_its_name(context):
+    jobs, name = TrainJobs(context), context.library.names()[0]
+    stopped = jobs.start(name, "mine", TrainConfig(epochs=1000, batch_size=2), HoldOut(0))
+    while not read_curve(context.library.models, "mine"):
+        assert stopped.state.active
+        time.sleep(0.01)
+    context.jobs.cancel(context.owner, stopped.id)
+    assert stopped.finished.wait(SECONDS)
+    for another in (PRESETS["few"].config, TrainConfig(epochs=2)):
+        with pytest.raises(GalleryError, match="a training of 'mine' was stopped: go on with it, keep what it reached"):
+            jobs.start(name, "mine", another, HoldOut(0))
+    assert jobs.free_name("mine") == "mine-neck"
+    assert jobs.stopped(name).name == "mine"
+    kept = jobs.go_on(jobs.stopped(name), finish=True)
+    assert kept.finished.wait(SECONDS)
+    assert kept.state == State.DONE
 
 
 def test_what_is_shown_of_a_map_an_evaluation_and_a_comparison_stays(context, gallery, blocker):

@@ -309,6 +309,13 @@ def test_hits_and_pictures_of_other_pages_are_dragged_onto_the_query_or_pasted(s
     expect(said).to_be_hidden()
 
 
+def test_of_several_pictures_the_first_is_searched_with_and_where_others_go_is_told(server, open_page):
+    page = open_page(server.url)
+    drop(page, "#query-image button", {"bus.jpg": render(*BUS), "duck.jpg": render(*DUCK)})
+    expect(first_hit(page)).to_contain_text("yellow bus")
+    expect(page.locator(".toast")).to_contain_text("Only the first of 2 files is searched with")
+
+
 def test_a_picture_of_a_format_that_the_browser_cannot_show_is_shown_and_has_regions(server, open_page):
     page, out = open_page(server.url), io.BytesIO()
     Image.open(io.BytesIO(beside(turned=True))).save(out, "TIFF", exif=Image.open(io.BytesIO(beside(True))).getexif())

@@ -238,6 +238,7 @@ def test_it_goes_on_without_its_page_is_stopped_gone_on_with_and_kept_while_anot
     later.wait_for_selector("#header .ready")
     open_training(later, "drawn")
     expect(later.locator("#train-resume")).to_have_text("Go on with 'drawn-neck'")
+    expect(field(later, "train-name")).to_have_value("drawn-neck-2")  # a further one does not take its place
     later.locator("#train-resume").click()
     expect(panel).to_contain_text(re.compile(r"epoch ([4-9]|\d\d+)"), timeout=120_000)
     panel.locator(".cancel").click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import importlib.util
 import logging
 import math
 import re
@@ -59,12 +60,19 @@ def explain(error: BaseException) -> Explanation:
     if isinstance(error, MemoryError):
         sentence = say("there is not enough memory; close other programs, or ask for less")
         return Explanation(say("Not done"), sentence, False)
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("unifex"):
-        sentence = say("{module} is not installed: pip install -r requirements.txt", module=error.name)
+    if isinstance(error, ModuleNotFoundError) and (module := _missing(error)):
+        log.info("a part is not installed", exc_info=error)
+        sentence = say("{module} is not installed: pip install -r requirements.txt", module=module)
         return Explanation(say("Not done"), sentence, False)
     log.error("a defect of the program", exc_info=error)
     sentence = to_say("internal error ({error}), please report it with the traceback in the program's log")
     return Explanation(say("A defect of the program"), say(sentence, error=type(error).__name__), True)
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    """What is not installed; empty where it is, and a part of it is asked for that it does not have."""
+    module = (error.name or "").partition(".")[0]
+    return module if module and importlib.util.find_spec(module) is None else ""
 
 
 def duration(seconds: float) -> str:

@@ -130,7 +130,7 @@ def _check_came_along(table: Path, source: Source) -> None:
     for found in source:
         if isinstance(found, Item):
             return
-        if found.reason.endswith(NOT_FOUND):
+        if found.reason.endswith(say(NOT_FOUND)):
             missing.append(found.path)
     if missing:
         raise SourceError(

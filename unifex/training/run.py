@@ -276,7 +276,7 @@ class _Training:
         held out now may have been among them."""
         from unifex.training.checkpoint import read_checkpoint
 
-        kept = read_checkpoint(self.checkpoint)
+        kept = None if self.config.in_one_step else read_checkpoint(self.checkpoint)  # of one step there is none
         if kept is None or kept.of == of:
             return data, self._marks()
         marks = [*map(str, kept.about["marks"]), *(self._marks() if self.config.has_neck_anew else ())]

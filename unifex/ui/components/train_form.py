@@ -143,8 +143,8 @@ class TrainForm:
         if wanted == "few" and images:
             advice = say_many(
                 images,
-                "Chosen by itself, as {count} labelled image is little. {advice}",
-                "Chosen by itself, as {count} labelled images are few. {advice}",
+                "Chosen by itself, as {count} labelled image is little: {advice}",
+                "Chosen by itself, as {count} labelled images are few: {advice}",
                 advice=advice,
             )
         if wanted == preset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unifex.core.jobs import Job
 from unifex.core.language import say
@@ -29,7 +29,8 @@ class TrainJobs:
 
     def free_name(self, gallery: str) -> str:
         """A name for a new model that is trained on this gallery."""
-        taken = {config.name for config in list_models(self.context.library.models)}
+        models = self.context.library.models
+        taken = {of.name for of in (*list_models(models), *checkpoints(models))}
         return next(name for name in numbered(gallery, last="-neck") if name not in taken)
 
     def stopped(self, gallery: str | None) -> TrainJob | None:
@@ -54,6 +55,15 @@ class TrainJobs:
         model = check_model_name(self.context.library.models, model)
         if self.context.is_busy("train", model):
             raise GalleryError(say("'{model}' is being trained; give the next one another name", model=model))
+        job = TrainJob(model, gallery.name, config, hold_out)
+        if not finish and (stopped := self.named(model)) and replace(stopped, from_disk=None) != job:
+            raise GalleryError(
+                say(
+                    "a training of '{model}' was stopped: go on with it, keep what it reached, or give this one "
+                    "another name",
+                    model=model,
+                )
+            )
         if config.deep and self.context.workspace:
             raise GalleryError(
                 say("deep training takes more time and room than a visitor has here; take another preset")

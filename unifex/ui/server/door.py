@@ -88,7 +88,7 @@ class Door:
             try:
                 self._check_host(request)
                 self._check_origin(request)
-                if scope["method"] == "POST" and scope["path"].rstrip("/") == "/login":
+                if scope["method"] == "POST" and _route(scope) == "/login":
                     send = self._counting_guesses(request, send)
             except Refusal as refusal:
                 await refused(refusal)(scope, receive, send)
@@ -146,11 +146,17 @@ class Door:
             if message["type"] == "http.response.start" and message["status"] < 400:
                 self.right.add(address)
                 self.wrong.seen.pop(address, None)
-            elif message["type"] == "http.response.start":
+            elif message["type"] == "http.response.start" and message["status"] in (400, 401):
                 log.warning("a wrong password from %s", address or "an unknown address")
             await send(message)
 
         return counting
+
+
+def _route(scope: Scope) -> str:
+    """What Gradio's routes are found by: a page below a path has them with that path before them, too."""
+    path, root = scope["path"], scope.get("root_path", "")
+    return (path.removeprefix(root) if root and path.startswith(f"{root}/") else path).rstrip("/")
 
 
 def check_logged_in(request: Request) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _OF_ALL_PATHS = re.compile(r"(?i); *path=/(?=;|$)")
@@ -28,15 +28,23 @@ class Proxied:
 
         async def answering(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._say(MutableHeaders(scope=message))
+                headers = MutableHeaders(scope=message)
+                if headers.get("content-type", "").startswith("text/event-stream"):
+                    headers["X-Accel-Buffering"] = "no"
+                if not _is_direct(scope):
+                    self._keep_cookies_below(headers)
             await send(message)
 
         await self.app(scope, receive, answering if scope["type"] == "http" else send)
 
-    def _say(self, headers: MutableHeaders) -> None:
-        if headers.get("content-type", "").startswith("text/event-stream"):
-            headers["X-Accel-Buffering"] = "no"
+    def _keep_cookies_below(self, headers: MutableHeaders) -> None:
         cookies = headers.getlist("set-cookie")
         del headers["set-cookie"]
         for cookie in cookies:
             headers.append("set-cookie", _OF_ALL_PATHS.sub(f"; Path={self.path}", cookie))
+
+
+def _is_direct(scope: Scope) -> bool:
+    """Whether this computer is asked by its own name, past the proxy: the page is at no path there."""
+    name = Headers(scope=scope).get("host", "").rpartition(":")[0]
+    return name == "localhost" or name.startswith("127.") or name == "[::1]"

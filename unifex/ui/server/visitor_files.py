@@ -139,8 +139,9 @@ class VisitorFiles:
     @contextlib.contextmanager
     def arriving(self, owner: str) -> Iterator[Arrival]:
         """Take an upload in. What is not kept by the end of the block goes, also when it fails."""
-        arrival = Arrival(self.of(owner) / _COMING / secrets.token_hex(16), self.account(owner))
-        disk.make_folder(arrival.folder)
+        folder = self.of(owner) / _COMING / secrets.token_hex(16)
+        disk.make_folder(folder)  # first: whose folder is there is not forgotten
+        arrival = Arrival(folder, self.account(owner))
         try:
             yield arrival
         finally:

@@ -246,8 +246,10 @@ class Workspaces:
     def _read_key(self) -> bytes:
         """What tokens are signed with, made once. One that was not written to its end would be anybody's."""
         path = self.folder / _KEY
-        with FileLock(self.folder / _KEY_LOCK):
-            if path.exists() and len(key := path.read_bytes()) == _KEY_BYTES:
+        if key := _whole_key(path):
+            return key
+        with FileLock(self.folder / _KEY_LOCK):  # of servers that begin together one makes it for all
+            if key := _whole_key(path):
                 return key
             written = path.with_name(".key-new")
             written.unlink(missing_ok=True)
@@ -331,6 +333,14 @@ class Workspaces:
         return (used if used.exists() else folder).stat().st_mtime
 
 
+def _whole_key(path: Path) -> bytes:
+    """Empty where there is none that was written to its end."""
+    with contextlib.suppress(FileNotFoundError):
+        key = path.read_bytes()
+        return key if len(key) == _KEY_BYTES else b""
+    return b""
+
+
 def _place_of(folder: Path) -> Path:
     """Where visitors' data lies: in the library, or of one that can only be read, in the user's cache."""
     try:
@@ -339,7 +349,7 @@ def _place_of(folder: Path) -> Path:
             return folder
     except OSError as error:
         if not disk.is_read_only(error):
-            raise
+            return folder
     place = cache_directory() / "visitors" / hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     log.warning("what visitors keep lies in '%s'", place)

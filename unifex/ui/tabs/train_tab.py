@@ -151,7 +151,7 @@ class TrainTab:
         """What :meth:`show_job` updates."""
         result = [self.model, self.result, *self.switch.offered, *self.download.shown, self.changed]
         told = [self.drawn, self.status, self.curves, self.outcome, self.resume, self.finish, *result]
-        return [self.name, self.named, *told]
+        return [self.name, self.named, self.problem, *told]
 
     def wire(self) -> None:
         """Connect the handlers."""
@@ -210,7 +210,7 @@ class TrainTab:
             shown = {**self._offer_stopped(stopped), **self.switch.offer_back(gallery)}
             shown |= self._offer_start(gallery.name)
             if gallery.name != suited or typed in ("", named):
-                shown |= self._named(stopped.name if stopped else self.jobs.free_name(gallery.name))
+                shown |= self._named(self.jobs.free_name(gallery.name))
         except ERRORS as error:
             return {self.summary: _nothing_to_learn(error), self.summed: Wish.new(), **filled}
         return {**summed, **shown, **filled}
@@ -323,7 +323,7 @@ class TrainTab:
             return {**shown, **self._nothing(), self.curves: self._curves(job), self.drawn: ""}
         if job.id == drawn:
             return {**shown, self.drawn: drawn}
-        shown |= {**self._nothing(), self.drawn: job.id}
+        shown |= {**self._nothing(), self.drawn: job.id, self.problem: ""}  # what was refused while it ran
         if job.state == State.DONE:
             return {**shown, **self._trained(self.context.gallery(name), job.result, typed)}
         return {**shown, self.curves: self._curves(job), self.status: self._not_trained(job)}
