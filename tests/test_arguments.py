@@ -234,6 +234,28 @@ def test_what_images_were_read_from_stays(unifex, folder, tmp_path):
     assert (folder / ITEM).read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_another_gallery_was_made_from_stays(unifex, folder, tmp_path):
+    table, other = tmp_path / "own.csv", tmp_path / "keep.zip"
+    table.write_text(f"path,label\n{folder / ITEM},mine\n")
+    assert unifex("index", str(table), "--gallery", "other")[0] == 0
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("notes.txt", "mine")
+    before = table.read_bytes(), other.read_bytes()
+    for command in (
+        ["curate", str(folder), "--min-images", "1", "--out", str(table)],
+        ["correct", "drawn", "--out", str(table)],
+        ["duplicates", "--gallery", "drawn", "--csv", str(table)],
+        ["export-gallery", "drawn", "--to", "csv", "--replace", "--out", str(table)],
+    ):
+        code, _, told = unifex(*command)
+        assert (code, "is what images are read from, and it stays" in told) == (1, True), command
+    code, _, told = unifex("pack", "drawn", "--out", str(other))
+    assert (code, "is no packed gallery, so it stays; name another" in told) == (1, True), told
+    assert (table.read_bytes(), other.read_bytes()) == before
+    for _ in range(2):  # an earlier pack is no loss
+        assert unifex("pack", "drawn", "--out", str(tmp_path / "packed.zip"))[0] == 0
+
+
 @pytest.mark.parametrize("below", ["", "shapes"])
 def test_what_tells_the_labels_of_images_beside_it_stays(unifex, folder, tmp_path, below):
     assert unifex("index", str(folder), "--gallery", "drawn")[0] == 0

@@ -63,7 +63,7 @@ def _pack(options: argparse.Namespace) -> dict[str, Any]:
         address = watched(bundle.push(gallery, repo, options.images, not options.public, searches, options.places))
         say(options, f"gallery '{gallery.name}' is at {address}")
         return {"gallery": gallery.name, "address": address, "private": not options.public}
-    spare(out, (source.spec for source in gallery.sources()))
+    spare(options, out)
     packed = watched(bundle.pack(gallery, out, options.images, searches, options.places))
     told = f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}"
     say(options, told + (f", with {plural(packed.searches, 'saved search')}" if packed.searches else ""))
