@@ -55,6 +55,12 @@ def test_what_is_no_text_is_refused_wherever_a_text_is_meant(capsys, command, na
     assert "'bad\ufffd.png' is not UTF-8; write an item's path as `search` shows it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", _commands())
+def test_help_is_plain_text_without_links(unifex, command):
+    code, said, _ = unifex(command, "--help")
+    assert (code, "](" in said) == (0, False)
+
+
 def test_a_file_is_read_and_written_under_a_name_of_any_bytes(unifex, folder, tmp_path):
     picture = next(folder.rglob("*.png"))
     picture.with_name(NO_TEXT).write_bytes(picture.read_bytes())
