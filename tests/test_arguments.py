@@ -55,6 +55,12 @@ def test_what_is_no_text_is_refused_wherever_a_text_is_meant(capsys, command, na
     assert "'bad\ufffd.png' is not UTF-8; write an item's path as `search` shows it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", _commands())
+def test_help_is_plain_text_without_links(unifex, command):
+    code, said, _ = unifex(command, "--help")
+    assert (code, "](" in said) == (0, False)
+
+
 def test_a_file_is_read_and_written_under_a_name_of_any_bytes(unifex, folder, tmp_path):
     picture = next(folder.rglob("*.png"))
     picture.with_name(NO_TEXT).write_bytes(picture.read_bytes())
@@ -232,6 +238,28 @@ def test_what_images_were_read_from_stays(unifex, folder, tmp_path):
         assert (code > 0, (table.read_bytes(), packed.read_bytes())) == (True, before), command
         assert "is what images are read from, and it stays" in told or "is no name for what is written" in told
     assert (folder / ITEM).read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_another_gallery_was_made_from_stays(unifex, folder, tmp_path):
+    table, other = tmp_path / "own.csv", tmp_path / "keep.zip"
+    table.write_text(f"path,label\n{folder / ITEM},mine\n")
+    assert unifex("index", str(table), "--gallery", "other")[0] == 0
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("notes.txt", "mine")
+    before = table.read_bytes(), other.read_bytes()
+    for command in (
+        ["curate", str(folder), "--min-images", "1", "--out", str(table)],
+        ["correct", "drawn", "--out", str(table)],
+        ["duplicates", "--gallery", "drawn", "--csv", str(table)],
+        ["export-gallery", "drawn", "--to", "csv", "--replace", "--out", str(table)],
+    ):
+        code, _, told = unifex(*command)
+        assert (code, "is what images are read from, and it stays" in told) == (1, True), command
+    code, _, told = unifex("pack", "drawn", "--out", str(other))
+    assert (code, "is no packed gallery, so it stays; name another" in told) == (1, True), told
+    assert (table.read_bytes(), other.read_bytes()) == before
+    for _ in range(2):  # an earlier pack is no loss
+        assert unifex("pack", "drawn", "--out", str(tmp_path / "packed.zip"))[0] == 0
 
 
 @pytest.mark.parametrize("below", ["", "shapes"])

@@ -135,6 +135,12 @@ def test_a_class_may_be_the_number_0(raw, tmp_path):
     ]  # fmt: skip
 
 
+def test_embeddings_of_a_neck_are_no_features(gallery, tmp_path):
+    finish(write(gallery, tmp_path / "out", dim=64))
+    with pytest.raises(SourceError, match=r"as the neck of '.*' makes them, .* write them anew with --features"):
+        finish(import_embeddings(tmp_path / "out", gallery))
+
+
 def test_embeddings_are_those_that_are_searched(gallery, tmp_path):
     from pyarrow import parquet
 

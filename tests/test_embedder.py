@@ -85,6 +85,14 @@ def test_the_shipped_neck_keeps_what_the_features_find_alike(embedder):
         assert np.corrcoef(cosines[off_diagonal], raw[off_diagonal])[0, 1] > 0.8
 
 
+def test_a_model_is_named_by_a_text_or_a_path(embedder, tmp_path):
+    embedder.save(tmp_path)
+    assert Embedder.load(tmp_path).neck.hash == Embedder.load(str(tmp_path)).neck.hash == embedder.neck.hash
+    for given in (None, 3, b"lite0"):
+        with pytest.raises(ModelError, match="names no model: give its name, or the path of its folder"):
+            Embedder.load(given)
+
+
 def test_save_and_load_give_the_same_embeddings(embedder, tmp_path):
     embedder.save(tmp_path / "copy")
     again = Embedder.load(str(tmp_path / "copy"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,26 @@ def test_a_file_without_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "x.pth")
     with pytest.raises(LayerError, match=r"0 matrices \(no tensors\)"):
         read_layer(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "why"),
+    [
+        ("x.pth", lambda file: torch.save(torch.nn.Linear(3, 2), file), "a whole pickled module does; save its state"),
+        ("x.pth", lambda file: torch.jit.script(torch.nn.Linear(3, 2)).save(file), "is TorchScript; save the layer's"),
+        ("x.pth", lambda file: file.write_bytes(b"hello world"), "damaged, or of another kind"),
+        ("x.pth", lambda file: file.write_bytes(b""), "damaged, or of another kind"),
+        ("x.safetensors", lambda file: file.write_bytes(b"hello world"), "damaged, or no safetensors"),
+        ("x.pth", lambda file: None, "No such file|not there"),
+    ],
+)  # fmt: skip
+def test_what_is_no_file_of_tensors_is_told_in_own_words(tmp_path, name, write, why):
+    write(tmp_path / name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(LayerError, match=why) as told:
+            read_layer(tmp_path / name)
+    assert not any(odd in str(told.value) for odd in ("only load failed", "\n", "\x1b"))
 
 
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])

@@ -94,6 +94,16 @@ def test_the_command_line_imports_and_lists(file, tmp_path, capsys):
     assert "already" in capsys.readouterr().err
 
 
+def test_a_model_on_such_a_file_leaves_as_torchscript_alone(file, tmp_path, capsys):
+    library = ["--library", str(tmp_path / "indexes")]
+    assert main.main(["import", str(file), "--save", "own", *library]) == 0
+    capsys.readouterr()
+    assert main.main(["export", "--model", "own", "--out", str(tmp_path / "own.onnx"), *library]) == 1
+    assert "which cannot become ONNX; `export --format torchscript` (FILE.pt) writes" in capsys.readouterr().err
+    assert main.main(["export", "--model", "own", "--out", str(tmp_path / "own.pt"), *library]) == 0
+    assert not list(tmp_path.glob("*.onnx*"))
+
+
 class Dark(torch.nn.Module):
     """It divides by what a black picture has none of."""
 
@@ -175,7 +185,7 @@ class Maps(torch.nn.Module):
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"", "not a TorchScript file"), (b"PK\x03\x04 rubbish", "not a TorchScript file"), ("maps", "into vectors")],
+    [(b"", "or it is damaged$"), (b"PK\x03\x04 rubbish", "or it is damaged$"), ("maps", "into vectors")],
 )
 def test_other_files_are_refused_and_leave_nothing(tmp_path, content, why):
     file = tmp_path / "other.pt"

@@ -82,7 +82,7 @@ def _curate(options: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(f"--min-images {options.min_images} must be not above --max-images {options.max_images}")
     rule = Rule(tuple(options.domain), options.classes, options.min_images, options.max_images, options.seed)
     source = chosen_source(options)
-    spare(options.out, [source.spec])
+    spare(options, options.out, source.spec)
     ready(options.out)
     curated = watched(curate(source, rule, options.out, options.keep_copies))
     for entry in curated.refused:

@@ -37,7 +37,7 @@ def _duplicates(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.duplicates import LEVELS
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    spare(options.csv, (source.spec for source in gallery.sources()))
+    spare(options, options.csv)
     for out in filter(None, (options.csv, options.out)):
         ready(out)
     groups = watched(copy_groups(gallery, options.level))

@@ -40,7 +40,7 @@ def add_commands(command: Callable[..., Parser]) -> None:
         model=TO_ADD,
     )
     clip.add_argument("folder", type=plain_path)
-    clip.share("--gallery", help="to add to (its --model must have made the embeddings)")
+    clip.share("--gallery", help="to add to (its backbone must have made the features), or to write")
     clip.add_argument("--images", type=Path, metavar="DIR", help="where its images lie, if not in the folder")
     clip.add_argument("--write", action="store_true", help="write the gallery there instead")
     clip.add_argument("--features", action="store_true", help="with --write: the backbone's features, not embeddings")
@@ -63,7 +63,7 @@ def _pack(options: argparse.Namespace) -> dict[str, Any]:
         address = watched(bundle.push(gallery, repo, options.images, not options.public, searches, options.places))
         say(options, f"gallery '{gallery.name}' is at {address}")
         return {"gallery": gallery.name, "address": address, "private": not options.public}
-    spare(out, (source.spec for source in gallery.sources()))
+    spare(options, out)
     packed = watched(bundle.pack(gallery, out, options.images, searches, options.places))
     told = f"gallery '{gallery.name}': {plural(packed.items, 'item')}, {size(packed.bytes)} in {packed.path}"
     say(options, told + (f", with {plural(packed.searches, 'saved search')}" if packed.searches else ""))

@@ -62,7 +62,7 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
     to_hub = options.out.startswith("hf:")
     out = Path(options.out) if to_hub else named(options.out, format.suffix)
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    spare(out, (source.spec for source in gallery.sources()))
+    spare(options, out)
     selection = _selection(options, gallery)
     if to_hub:
         return _push(options, selection, format)

@@ -145,7 +145,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.corrections import as_csv, distinct, drop, relabel, same
 
     gallery = library(options).get(options.gallery)
-    spare(options.out, (source.spec for source in gallery.sources()))
+    spare(options, options.out)
     if options.out:
         ready(options.out)
     item = gallery.item_at

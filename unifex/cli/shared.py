@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,18 +88,28 @@ def refuse(options: argparse.Namespace, why: str, *names: str) -> None:
         raise UsageError(f"{', '.join(given)}: {why}")
 
 
-def spare(out: Path | None, sources: Iterable[str]) -> None:
-    """Raises ``UnifexError`` where what is to be written would take the place of what images were read from, or of what
-    tells their labels."""
+def spare(options: argparse.Namespace, out: Path | None, *sources: str) -> None:
+    """Raises ``UnifexError`` where what is to be written would take the place of what images are read from, or of what
+    tells their labels: of these ``sources``, or of any that a gallery of the library was made from."""
     from unifex.data.sidecars import may_label
 
     if not (out and out.is_file()):
         return
-    for place in filter(None, map(path_of, sources)):
-        if place.is_file() and place.samefile(out):
+    for place in filter(None, map(path_of, (*sources, *_indexed(library(options))))):
+        if os.path.isfile(place) and os.path.samefile(place, out):
             raise UnifexError(f"'{out}' is what images are read from, and it stays: write to another file")
-        if may_label(out.name) and out.resolve().is_relative_to(place.resolve()):
+        if may_label(out.name) and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(place)):
             raise UnifexError(f"'{out}' lies beside images, may tell their labels, and stays: write to another file")
+
+
+def _indexed(galleries: Library) -> Iterator[str]:
+    """What all galleries were made from that can tell it."""
+    from unifex.gallery.gallery import Gallery
+    from unifex.gallery.library import Broken
+
+    for told in galleries.survey(Gallery.sources):
+        if not isinstance(told, Broken):
+            yield from (source.spec for source in told)
 
 
 def write(out: Path, text: str) -> None:

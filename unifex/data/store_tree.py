@@ -186,7 +186,7 @@ STORE = SourceKind(
     to_say("the address of a store (s3://, webdav://, https://, ...)"),
     "s3://, gs://, hf://, webdav:// or https:// folder",
     "A folder of a store is read as one of this computer: S3, Google Cloud Storage, the hub's buckets and data sets, "
-    "WebDAV, or a web server that lists its files ([docs/stores.md](docs/stores.md)).",
+    "WebDAV, or a web server that lists its files (docs/stores.md).",
     _open,
     prefix=PREFIXES,
     has_files=True,

@@ -35,7 +35,16 @@ from unifex.core.progress import Stage, Work
 from unifex.core.text import reason
 from unifex.data.archive import MAX_ENTRIES
 from unifex.gallery.bundle_features import shard_to_pack
-from unifex.gallery.bundle_file import CONTENTS, SCHEMA, SEARCHES_FILE, WIDEST, BundleFile, Contents, refusing
+from unifex.gallery.bundle_file import (
+    CONTENTS,
+    SCHEMA,
+    SEARCHES_FILE,
+    WIDEST,
+    BundleFile,
+    Contents,
+    is_bundle,
+    refusing,
+)
 from unifex.gallery.bundle_model import adopt_model, searched_with
 from unifex.gallery.config import GalleryConfig
 from unifex.gallery.database import FILE as ITEMS
@@ -77,9 +86,11 @@ def pack(
     ``searches``: the file of its saved ones (:meth:`Library.searches_path`), if they shall go with it and there are
     some. ``places``: also where pictures were taken, as far as columns tell; image files say what they say. Raises
     ``GalleryError`` when the gallery is being written, or when an image that shall go with it is gone or changed.
-    Nothing is written in a gallery that can only be read.
+    Nothing is written in a gallery that can only be read. An earlier pack is replaced, no other file.
     """
     ready(out)
+    if out.is_file() and out.stat().st_size and not is_bundle(out):
+        raise GalleryError(say("'{out}' is there already and is no packed gallery, so it stays; name another", out=out))
     with (
         whole_file(out) as unfinished,
         _at_rest(gallery),

@@ -34,6 +34,7 @@ from unifex.gallery.gallery import Gallery
 from unifex.gallery.rebuild import MOST_EXTRA, MOST_LABEL, MOST_PATH
 from unifex.gallery.records import Embedded
 from unifex.models import zoo
+from unifex.models.embedder import Embedder
 
 SHARD_ROWS = 100_000
 BATCH_ROWS = 4096
@@ -162,7 +163,7 @@ def import_embeddings(folder: Path, gallery: Gallery, pictures: Path | None = No
     """
     _check_plan(folder, gallery)
     pairs = shards(folder)
-    total = sum(len(_array(path, gallery.embedder.backbone.feature_dim)) for path, _ in pairs)
+    total = sum(len(_array(path, gallery.embedder)) for path, _ in pairs)
     stage = Stage(to_say("reading"), total, to_say("rows"))
     done = added = shown = 0
     with gallery.write() as writer:
@@ -170,7 +171,7 @@ def import_embeddings(folder: Path, gallery: Gallery, pictures: Path | None = No
         known = set(writer.stored())
         try:
             for path, table in pairs:
-                vectors, rows = _array(path, gallery.embedder.backbone.feature_dim), _table(table)
+                vectors, rows = _array(path, gallery.embedder), _table(table)
                 if len(vectors) != len(rows):
                     raise SourceError(f"{path.name} has {len(vectors):,} rows, {table.name} {len(rows):,}")
                 for start in range(0, len(rows), BATCH_ROWS):
@@ -206,17 +207,22 @@ def shards(folder: Path) -> list[tuple[Path, Path]]:
     return [(arrays[number], tables[number]) for number in sorted(arrays)]
 
 
-def _array(path: Path, dim: int) -> np.ndarray:
+def _array(path: Path, embedder: Embedder) -> np.ndarray:
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise SourceError(f"{path.name} cannot be read: {reason(error)}") from error
-    if vectors.ndim != 2 or vectors.shape[1] != dim:
+    dim = embedder.backbone.feature_dim
+    if vectors.ndim == 2 and vectors.shape[1] == dim:
+        return vectors
+    told = f"{path.name} holds {vectors.shape}; this gallery's backbone gives {dim} features an image: "
+    if vectors.ndim == 2 and vectors.shape[1] in embedder.neck.dims:
         raise SourceError(
-            f"{path.name} holds {vectors.shape}; this gallery's backbone gives {dim} features an image: give the "
-            "--model that made it, or write features in place of embeddings (`clip FOLDER --write --features`)"
+            f"{told}these are embeddings, as the neck of '{embedder.name}' makes them, and only features can be read; "
+            "write them anew with --features (`clip FOLDER --write --features`), or name the --model they are features "
+            "of"
         )
-    return vectors
+    raise SourceError(f"{told}give a --model on the backbone that made it")
 
 
 def _table(path: Path) -> list[dict[str, Any]]:

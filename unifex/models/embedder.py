@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
 import tempfile
 from collections.abc import Iterable
@@ -71,12 +72,17 @@ class Embedder:
         return f"Embedder({self.name!r}, backbone {self.backbone.id!r}, dims {self.neck.dims})"
 
     @classmethod
-    def load(cls, name: str = DEFAULT_MODEL, models: Path | None = None, engine: str | None = None) -> Embedder:
+    def load(
+        cls, name: str | os.PathLike[str] = DEFAULT_MODEL, models: Path | None = None, engine: str | None = None
+    ) -> Embedder:
         """Load a model by name (bundled, or a folder below ``models``) or by the path of its folder.
 
         ``raw:BACKBONE``, or a backbone's id, is :meth:`raw`. Raises :class:`ModelError` when there is none,
         when its files are damaged, or when the installed backbone is not the one that the neck was trained on.
         """
+        name = os.fspath(name) if isinstance(name, os.PathLike) else name
+        if not isinstance(name, str):
+            raise ModelError(say("{given} names no model: give its name, or the path of its folder", given=repr(name)))
         if _is_backbone(name, models):
             return cls.raw(name.removeprefix(RAW), engine)
         folder = find_model(name, models)

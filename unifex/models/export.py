@@ -27,7 +27,7 @@ from unifex.core.files import ready, scratch_folder, whole_file
 from unifex.core.language import say
 from unifex.core.preprocessing import REDUCING_GAP, Preprocessing
 from unifex.data import demo
-from unifex.models import backbones
+from unifex.models import backbones, torchscript
 from unifex.models.embedder import FILES, Embedder, ModelError
 
 if TYPE_CHECKING:
@@ -183,6 +183,12 @@ def _torchscript(embedder: Embedder, dim: int, out: Path) -> Run:
 
 
 def _onnx(embedder: Embedder, dim: int, out: Path) -> Run:
+    if embedder.backbone.id.startswith(torchscript.PREFIX):
+        raise ModelError(say(
+            "model '{name}' stands on an imported TorchScript file, which cannot become ONNX; "
+            "`export --format torchscript` (FILE.pt) writes both as one file",
+            name=embedder.name,
+        ))  # fmt: skip
     try:
         import onnx  # noqa: F401  torch's exporter needs it
         import onnxruntime

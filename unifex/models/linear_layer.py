@@ -7,6 +7,8 @@ authors publish theirs as state dicts. Only tensors are read: a file that wants 
 from __future__ import annotations
 
 import pickle
+import struct
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ import numpy as np
 from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder
 from unifex.core.text import reason
-from unifex.models import descriptions, zoo
+from unifex.models import descriptions, torchscript, zoo
 from unifex.models.embedder import Embedder, ModelConfig
 from unifex.models.neck import Neck
 
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     import torch
 
 SAFETENSORS = ".safetensors"
+_NO_TENSORS = (  # what torch meets in a file of something else
+    OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error,
+    pickle.UnpicklingError,
+)  # fmt: skip
 
 
 class LayerError(UnifexError):
@@ -80,10 +86,12 @@ def _tensors(file: Path) -> dict[str, torch.Tensor]:
     try:
         if file.suffix == SAFETENSORS:
             return load_file(file)
-        found: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
-        told = reason(error).partition("\n")[0][:160]
-        raise LayerError(f"{file.name} cannot be read as a file of tensors ({told})") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # what kind of file it is, is told below
+            found: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except (*_NO_TENSORS, SafetensorError) as error:
+        told = reason(error) if isinstance(error, OSError) else _kind(file)
+        raise LayerError(f"{file.name} cannot be read as a file of tensors: {told}") from error
     whole = found if isinstance(found, dict) else {"weight": found}
     parts = [
         {str(name): tensor.detach() for name, tensor in part.items() if isinstance(tensor, torch.Tensor)}
@@ -91,6 +99,17 @@ def _tensors(file: Path) -> dict[str, torch.Tensor]:
         if isinstance(part, dict)
     ]
     return next((part for part in parts if any(tensor.ndim > 1 for tensor in part.values())), parts[-1])
+
+
+def _kind(file: Path) -> str:
+    """What is wrong with a file that is there."""
+    if file.suffix == SAFETENSORS:
+        return "it is damaged, or no safetensors file"
+    if torchscript.is_torchscript(file):
+        return "it is TorchScript; save the layer's state_dict, or import a whole model without --backbone"
+    if torchscript.is_pickle(file):
+        return "it holds more than tensors, as a whole pickled module does; save its state_dict"
+    return "it is damaged, or of another kind; save the layer's state_dict by torch.save, or as safetensors"
 
 
 def _list(tensors: dict[str, torch.Tensor]) -> str:

@@ -117,7 +117,7 @@ def _spec(name: str, file: Path, size: int, dim: int, parameters: int) -> Backbo
 def _load(file: Path) -> torch.jit.ScriptModule:
     import torch
 
-    if _is_pickle(file):
+    if is_pickle(file):
         raise BackboneError(
             say(
                 "{file} is a pickle, which may run anything when it is opened, and is not opened here: "
@@ -128,24 +128,43 @@ def _load(file: Path) -> torch.jit.ScriptModule:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # that torch will give TorchScript up is no user's business
+            file.open("rb").close()  # torch has no word of its own for what is not there
             return torch.jit.load(file, map_location="cpu").eval()
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise BackboneError(say("{file} is not a TorchScript file: {reason}", file=file, reason=reason)) from error
+    except OSError as error:
+        raise BackboneError(say("{file} cannot be read: {reason}", file=file, reason=reason(error))) from error
+    except (RuntimeError, ValueError) as error:
+        told = say("{file} is not a TorchScript file, as torch.jit.save writes it, or it is damaged", file=file)
+        raise BackboneError(told) from error
 
 
-def _is_pickle(file: Path) -> bool:
+def is_pickle(file: Path) -> bool:
     """A checkpoint of ``torch.save``, old or new, or any other pickle. A TorchScript file has code beside its data."""
     try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                names = archive.namelist()
-            return any(name.endswith("data.pkl") for name in names) and not any("/code/" in name for name in names)
+        if names := _names_in(file):
+            return any(name.endswith("data.pkl") for name in names) and not _has_code(names)
         with file.open("rb") as opened:
             start = opened.read(2)
         return len(start) == 2 and start[0] == pickle.PROTO[0] and start[1] <= pickle.HIGHEST_PROTOCOL
-    except (OSError, zipfile.BadZipFile):
+    except OSError:
         return False
+
+
+def is_torchscript(file: Path) -> bool:
+    """What ``torch.jit.save`` writes."""
+    return _has_code(_names_in(file))
+
+
+def _has_code(names: list[str]) -> bool:
+    return any("/code/" in name for name in names)
+
+
+def _names_in(file: Path) -> list[str]:
+    """Of a zip; none of what is no zip, or cannot be read."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return []
 
 
 def _try_out(module: torch.jit.ScriptModule, file: Path, size: int) -> int:
