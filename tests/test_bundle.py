@@ -246,6 +246,9 @@ def test_no_zip_and_a_name_that_is_taken(gallery, there, tmp_path):
     (tmp_path / "g.zip").write_bytes(b"nonsense")
     with pytest.raises(GalleryError, match=r"g\.zip is not a gallery that can be used"):
         unpacked(tmp_path / "g.zip", "theirs", there)
+    with pytest.raises(GalleryError, match="is no packed gallery, so it stays"):
+        packed(gallery, tmp_path / "g.zip")
+    (tmp_path / "g.zip").unlink()
     packed(gallery, tmp_path / "g.zip")
     unpacked(tmp_path / "g.zip", "theirs", there)
     with pytest.raises(GalleryError, match="there is a gallery 'theirs' already"):
