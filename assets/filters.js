@@ -166,8 +166,13 @@ export default ({ element, props, watch, trigger }) => {
     open(false);
     place('toggle').focus();
   });
-  document.addEventListener('unifex-only', ({ detail: { only, name, gallery: of } }) => {  // of what is shown of an item: a facet, and its name
+  const onlyThese = ({ only, name }, of) => {  // a facet, and its name
     if (element.offsetParent && of === gallery) tell({ chosen: { ...view.chosen, [only]: [name] } });
+  };
+  document.addEventListener('unifex-only', ({ detail }) => onlyThese(detail, detail.gallery));  // the large view has closed
+  document.addEventListener('click', ({ target }) => {  // of a group, or of what is shown beside a grid
+    const only = target.closest('[data-only]');
+    if (only && !only.closest('dialog')) onlyThese(only.dataset, only.closest('[data-gallery]')?.dataset.gallery);
   });
   const read = () => {
     view = props.value ? JSON.parse(props.value) : {};

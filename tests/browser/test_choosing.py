@@ -277,6 +277,7 @@ def test_what_is_said_stands_above_the_bar(server, open_page, screen):
     cards(page).first.press("Control+a")
     page.locator("#gallery-filters .clear").click()  # all was meant of something else
     expect(page.locator(".toast")).to_be_visible()
+    settle(page)  # cards are drawn anew
     pick(page, 0)
     expect(told(page)).to_have_text("1 chosen")
     page.wait_for_function(APART_JS)
