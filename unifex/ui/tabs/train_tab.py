@@ -151,7 +151,7 @@ class TrainTab:
         """What :meth:`show_job` updates."""
         result = [self.model, self.result, *self.switch.offered, *self.download.shown, self.changed]
         told = [self.drawn, self.status, self.curves, self.outcome, self.resume, self.finish, *result]
-        return [self.name, self.named, self.problem, *told]
+        return [self.name, self.named, *told]
 
     def wire(self) -> None:
         """Connect the handlers."""
@@ -323,7 +323,7 @@ class TrainTab:
             return {**shown, **self._nothing(), self.curves: self._curves(job), self.drawn: ""}
         if job.id == drawn:
             return {**shown, self.drawn: drawn}
-        shown |= {**self._nothing(), self.drawn: job.id, self.problem: ""}  # what was refused while it ran
+        shown |= {**self._nothing(), self.drawn: job.id}
         if job.state == State.DONE:
             return {**shown, **self._trained(self.context.gallery(name), job.result, typed)}
         return {**shown, self.curves: self._curves(job), self.status: self._not_trained(job)}
