@@ -183,6 +183,8 @@ def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
     expect(page.locator("#index-outcome")).to_contain_text("24 images added")
     expect(page.locator("#gallery-facts h3")).to_have_text("small")
     reload(page)
+    page.wait_for_selector("#header .ready")
+    settle(page)  # the address is opened: it would lead back from a tab that is pressed before
     go_to(page, "Search")
     choose(page, "#search-gallery", "small")
     go_to(page, "Gallery")
