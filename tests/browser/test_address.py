@@ -261,6 +261,7 @@ def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):
     expect(page).to_have_url(re.compile(r"#gallery=drawn&items=\d+$"))
 
 
+@pytest.mark.slow
 def test_who_searches_a_gallery_that_another_tab_deletes_is_told_and_searches_no_other_unbidden(two, open_page):
     page, other = open_page(two.url, link=f"{two.url}#gallery=shapes&words=a+sign"), open_page(two.url)
     words = page.locator("#search-words textarea, #search-words input").first
@@ -300,6 +301,7 @@ def test_who_searches_a_gallery_that_another_tab_deletes_is_told_and_searches_no
     expect(other.locator("#address-notice")).to_be_empty()  # who did it knows
 
 
+@pytest.mark.slow
 def test_documents_begin_with_the_galleries_that_there_are_when_the_first_one_is_called_otherwise(
     open_page, embedder, tmp_path
 ):

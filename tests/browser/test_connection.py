@@ -171,6 +171,7 @@ def test_what_did_not_come_comes_when_the_connection_is_back(server, page):
     expect(page.locator("#pictures .card.coming")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_hits_that_could_not_be_found_are_asked_for_once_more(server, page):
     searched(page, server.url)
     before, more = page.locator("#hits .card").count(), page.locator("#hits .more-hits")

@@ -293,6 +293,7 @@ def tag_the_second(page: Page, tag: str) -> None:
     expect(cards(page).nth(1)).to_contain_text(f"#{tag}")
 
 
+@pytest.mark.slow
 def test_what_another_tab_tagged_is_there_when_one_comes_back(server, open_page):
     page, other = opened(open_page(server.url)), opened(open_page(server.url))
     leave(page)

@@ -183,6 +183,7 @@ def test_an_error_stays_until_something_else_is_done(server, open_page):
         expect(page.locator(f"#{told}")).to_contain_text("two of the files are called 'same.png'")
 
 
+@pytest.mark.slow
 def test_renamed_and_deleted_galleries_leave_no_name_behind(server, open_page, tmp_path):
     page = open_page(server.url, pictures_go=True)
     start_indexing(page, write_folder(tmp_path / "small"), "small")

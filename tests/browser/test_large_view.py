@@ -479,7 +479,7 @@ LISTED_JS = """async () => {
 }"""
 
 
-@pytest.mark.parametrize(("order", "field"), [("", "domain"), ("label", "label")])
+@pytest.mark.parametrize(("order", "field"), [pytest.param("", "domain", marks=pytest.mark.slow), ("label", "label")])
 def test_who_corrects_one_after_the_other_sees_each_once(server, open_page, order, field):
     """What is corrected leaves what the filter shows, or goes to its end; and another program leaves some out."""
     page, gallery = open_page(server.url, pictures_go=True), Gallery.open(server.indexes / "drawn")

@@ -134,6 +134,7 @@ def starred(page: Page) -> list[float]:
     return page.wait_for_function(STAR_JS).json_value()
 
 
+@pytest.mark.slow
 def test_the_star_of_an_item_stands_where_it_is_and_that_of_a_picture_stays_whatever_is_filtered(server, open_page):
     page = open_page(server.url)
     page.locator("#hits .grid[data-kind=samples] .card").first.click()
@@ -193,6 +194,7 @@ def test_a_hit_is_found_on_the_map_on_a_phone(server, open_page):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.slow
 def test_a_map_that_is_drawn_anew_is_looked_at_as_before(server, open_page):
     page = open_page(server.url)
     go_to(page, "Map")

@@ -222,6 +222,7 @@ def test_a_picture_is_dimmed_as_long_as_its_correction_stands(server, open_page)
     expect(head).not_to_have_class(re.compile("done"))
 
 
+@pytest.mark.slow
 def test_figures_of_before_a_change_say_so_wherever_it_was_made(server, open_page):
     page, other = open_page(server.url), open_page(server.url)
     evaluate(page)
@@ -322,6 +323,7 @@ def test_a_second_map_stays_on_coming_back_to_the_page(changing, open_page):
     expect(page.locator("#map-compare input")).to_have_value("raw")
 
 
+@pytest.mark.slow
 def test_the_map_of_the_model_before_is_shown_no_more(changing, embedder, open_page):
     finish(Library(changing.indexes).use("drawn", make_model(embedder, "other")))
     page = open_page(changing.url)
@@ -364,6 +366,7 @@ def test_a_map_that_is_open_follows_the_model_that_another_tab_or_program_switch
     expect(page.locator("#map-status")).to_contain_text("No map of this gallery yet")
 
 
+@pytest.mark.slow
 def test_no_second_map_stays_chosen_as_any_other_does(changing, embedder, open_page):
     run_index(Gallery.create(changing.indexes / "other", embedder), changing.indexes.parent / "pictures" / "signs")
     page = open_page(changing.url)

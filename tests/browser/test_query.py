@@ -246,6 +246,7 @@ def test_a_finger_moves_a_region(server, open_page):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.slow
 def test_regions_and_pastes_are_heard_though_the_picture_of_the_query_came_last(server, open_page):
     page, held = open_page(server.url, elsewhere=ELSEWHERE), []
     opened = {"Access-Control-Allow-Origin": "*"}

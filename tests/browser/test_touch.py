@@ -109,7 +109,7 @@ def tag(page: Page, at: int, text: str) -> float:
     return scrolled
 
 
-@pytest.mark.parametrize("size", [{}, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("size", [pytest.param({}, marks=pytest.mark.slow), PHONE], ids=["desktop", "phone"])
 def test_what_came_of_chosen_pictures_is_told_where_one_is(server, open_page, size):
     page = open_page(server.url, link=f"{server.url}#gallery={quote(DEMO_GALLERY)}&items=1", **size)
     expect(first_hit(page)).to_be_visible()

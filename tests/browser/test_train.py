@@ -141,6 +141,7 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     assert scores(page) == before
 
 
+@pytest.mark.slow
 def test_a_change_of_model_is_told_once_of_its_gallery_and_what_becomes_of_that_hinders_no_training(
     server, embedder, open_page, tmp_path
 ):
@@ -258,6 +259,7 @@ REFUSED = (
 )
 
 
+@pytest.mark.slow
 def test_a_training_that_ends_while_another_gallery_is_chosen_is_told(server, open_page):
     page = open_page(server.url)
     start_long_training(page, "told-neck")
