@@ -3,7 +3,7 @@ import { answerOf } from './answering.js';
 import { plotly } from './load-plotly.js';
 import { mapLayer } from './map-layer.js';
 import { drawMap } from './map.js';
-import { plural, say } from './say.js';
+import { plural, say, thousands } from './say.js';
 
 export default ({ element, props, watch, server }) => {
   const blank = element.querySelector('.map').outerHTML;
@@ -32,7 +32,7 @@ export default ({ element, props, watch, server }) => {
       pick: (id) => unifex.openFrom(null, [data.gallery, id]),
       choose: (ids) => unifex.lasso([data.gallery, ids]),
       cards: (ids) => answerOf(server.cards([data.gallery, ids])).catch(() => []),
-    }, mapLayer, { plural, say }, before);
+    }, mapLayer, { plural, say, thousands }, before);
     for (const what of Object.keys(TOLD)) tell(what);
   };
   watch('value', show);

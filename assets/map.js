@@ -2,7 +2,7 @@
 //   data     what unifex/maps/page.py makes: ids, places (and a second map's), and the columns to colour by
 //   actions  pick(id), choose(ids), cards(ids) -> Promise of [{ id, image, label, path }, ...]; each may be missing
 //   layer    assets/map-layer.js
-//   words    assets/say.js: { say, plural }, given since this file stands in the mailed page, too, where nothing is imported
+//   words    assets/say.js: { say, plural, thousands }, given since this file stands in the mailed page, too, where nothing is imported
 //   before   what `look()` told of the map that this one takes the place of: its colours, and where it was closer up if places
 //            are the same
 // It returns { query(star), pick(ids), leave(stays), look() }: to show what is being searched with, { place: [x, y], hits: [id, ...] }
@@ -23,7 +23,7 @@ const mapArray = (encoded, Type) => new Type(Uint8Array.from(atob(encoded), (c) 
 const mapShort = (text, most = MAP_LONGEST) => ([...text].length > most ? `${[...text].slice(0, most - 1).join('').trimEnd()}…` : text);
 const mapEscape = (text) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
-export const drawMap = (root, data, actions, layer, { say, plural }, before = null) => {
+export const drawMap = (root, data, actions, layer, { say, plural, thousands }, before = null) => {
   const TITLES = { domain: say('domain'), label: say('label'), split: say('split'), 'first hit': say('first hit') };
   const VERDICTS = { right: say('right'), wrong: say('wrong'), 'no label': say('no label') };
   const TOOLS = {  // Plotly's own words
@@ -84,7 +84,7 @@ export const drawMap = (root, data, actions, layer, { say, plural }, before = nu
       marker: { symbol: 'circle-open', size: size + 9, color: text, line: { width: 2 } } }] : [];
   };
   const makeTrace = ([name, rows, order], judged) => ({
-    type: 'scattergl', mode: 'markers', name: `${mapEscape(mapShort((judged && VERDICTS[name]) || name))} (${rows.length})`, hoverinfo: 'none',
+    type: 'scattergl', mode: 'markers', name: `${mapEscape(mapShort((judged && VERDICTS[name]) || name))} (${thousands(rows.length)})`, hoverinfo: 'none',
     x: rows.map(x), y: rows.map(y), customdata: rows.map((row) => ids[row]),
     marker: { size, opacity: 0.85, line: { width: 0 },
       symbol: judged ? MAP_VERDICTS[name][1] : MAP_SYMBOLS[Math.floor(order / 4) % MAP_SYMBOLS.length],
