@@ -70,7 +70,7 @@ def test_a_file_is_read_and_written_under_a_name_of_any_bytes(unifex, folder, tm
     for command in (
         "pack drawn --out OUT.zip",
         "export-gallery drawn --to csv --out OUT.csv",
-        "correct drawn --out OUT.csv",
+        "correct drawn --out OUT.corrections.csv",
     ):
         assert unifex(*command.replace("OUT", out).split(" "))[0] == 0
     assert unifex("unpack", f"{out}.zip", "--gallery", "again")[0] == 0

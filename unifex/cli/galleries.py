@@ -8,9 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import OF_GALLERY, TABLE, Parser, UsageError
-from unifex.cli.shared import chosen_embedder, library, say, spare, write
+from unifex.cli.shared import check_out, chosen_embedder, library, say, write
 from unifex.core.errors import UnifexError
-from unifex.core.files import ready
 from unifex.core.text import plural, size
 
 if TYPE_CHECKING:
@@ -145,9 +144,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.corrections import as_csv, distinct, drop, relabel, same
 
     gallery = library(options).get(options.gallery)
-    spare(options, options.out)
-    if options.out:
-        ready(options.out)
+    check_out(options, options.out, [b"kind,"])
     item = gallery.item_at
     said = [relabel(item(path), label) for path, label in options.relabel]
     said += [drop(item(path)) for path in options.drop]
