@@ -76,9 +76,11 @@ def _info(options: argparse.Namespace) -> dict[str, Any]:
         "sources": [source.spec for source in gallery.sources()],
         "index": {"kind": index.title, "exact": index.exact, "recall_at_10": index.recall},
     }
-    for name, value in (answer | {"bytes": size(facts.bytes), "index": index.title}).items():
+    made = gallery.config.backbone_hash  # tells an adapted backbone from the plain one
+    shown = {"backbone": f"{facts.backbone} ({made})", "bytes": size(facts.bytes), "index": index.title}
+    for name, value in (answer | shown).items():
         say(options, f"{name:12} {_readable(value)}")
-    return answer
+    return answer | {"backbone_hash": made}
 
 
 def _readable(value: object) -> str:

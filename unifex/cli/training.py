@@ -69,7 +69,9 @@ def add_commands(command: Callable[..., Parser]) -> None:
         "--size", type=ranges.IMAGE_SIDE, help="side of its images (default: what the file says, else 224)"
     )
     taken.add_argument(
-        "--backbone", metavar="ID", help="FILE (.safetensors, .pth) is a linear layer for the features of this backbone"
+        "--backbone",
+        metavar="ID|MODEL",
+        help="FILE (.safetensors, .pth) is a linear layer for the features of this backbone, or of this model's",
     )
 
     use = command("use", _use, "search a gallery with another model")
@@ -185,7 +187,10 @@ def _import_layer(options: argparse.Namespace, models: Path) -> dict[str, Any]:
     model = import_layer(Path(options.file), options.save, models, options.backbone)
     backbone, dim = model.backbone, model.default_dim
     bias = "with" if model.neck.bias.any() else "without"
-    say(options, f"model '{model.name}': {backbone.feature_dim} features of {backbone.id} to {dim} values, {bias} bias")
+    say(
+        options,
+        f"model '{model.name}': {backbone.feature_dim} features of {backbone.called} to {dim} values, {bias} bias",
+    )
     how = command("use", "GALLERY", model.name)
     say(options, f"search with it: {how}, if that was indexed with this backbone")
     return {"model": model.name, "backbone": backbone.id, "features": backbone.feature_dim, "dim": dim}
