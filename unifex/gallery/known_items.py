@@ -72,7 +72,7 @@ class KnownItems:
         if stored.id in self._found or stored.id in self._at_home:
             return False
         if stored.uri.startswith(PACKED):  # another's folder, of which one may have a copy; an upload is soon gone
-            return not item.keep and _called_alike(stored, item)
+            return (not item.keep or bool(video_of(item.uri))) and _called_alike(stored, item)
         if stored.id in self._left:
             return True
         if self.places.is_left(*stored.place):
