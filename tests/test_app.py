@@ -276,6 +276,8 @@ def test_a_file_that_is_no_image(client, tmp_path):
         client.predict(image=handle_file(str(tmp_path / "words.png")), gallery="drawn", api_name="/search")
     with pytest.raises(AppError, match="upload the file"):
         client.predict(image={}, gallery="drawn", api_name="/search")
+    with pytest.raises(AppError, match="nothing is given to search with: give image, item, words or more"):
+        client.predict(gallery="drawn", api_name="/search")
 
 
 def test_server_files_cannot_be_named(server, client):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -23,6 +24,7 @@ from unifex.gallery.bundle import pack
 from unifex.gallery.corrections import drop, relabel, same
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
+from unifex.gallery.relocating import relocate
 from unifex.models import neck
 from unifex.models.embedder import Embedder
 from unifex.retrieval.search import search
@@ -50,7 +52,8 @@ def test_the_same_hits_there_as_here(gallery, there, tmp_path):
     assert other.facts().domains == gallery.facts().domains
     record = other.records(other.snapshot().columns.ids[:1])[0]
     assert other.thumbnail(record.sha256) == gallery.thumbnail(record.sha256)
-    assert run_index(other, drawing.write_folder(tmp_path / "more", 7)).added == 28  # it is a gallery like any other
+    report = run_index(other, drawing.write_folder(tmp_path / "more", 7))  # it is a gallery like any other
+    assert (report.added, report.moved) == (4, 24)
     assert there.names() == ["theirs"]
 
 
@@ -301,3 +304,50 @@ def test_stopping_leaves_nothing_half(gallery, there, tmp_path):
     next(going)
     going.close()
     assert there.names() == []
+
+
+def test_a_packed_gallery_is_joined_with_a_copy_of_its_folder(gallery, there, tmp_path):
+    """By name and content, wherever in its folder that begins: nothing twice, and all that was said stays."""
+    paths = [record.path for record in gallery.records(gallery.snapshot().columns.ids)]
+    with gallery.write() as writer:
+        items = [gallery.item_at(path) for path in paths]
+        writer.correct([relabel(items[0], "circle"), drop(items[1]), same(items[2], items[3])])
+        writer.tag([items[4].id], ["best"])
+    packed(gallery, tmp_path / "g.zip")
+    other = unpacked(tmp_path / "g.zip", "theirs", there)
+    with pytest.raises(GalleryError, match=r"when its folder is indexed: `.* index /own --gallery theirs`"):
+        relocate(other, other.sources()[0].spec, "/own")
+    before = {record.id: (record.path, record.label, record.tags) for record in other.records(_ids(other))}
+    own = tmp_path / "own"
+    shutil.copytree(tmp_path / "pictures", own / "pictures")
+    (own / "pictures" / "signs" / "new.png").write_bytes((own / "pictures" / paths[0]).read_bytes())
+    part = run_index(other, own / "pictures" / "signs")
+    assert (part.added, part.moved) == (1, sum(path.startswith("signs/") for path in paths))
+    whole = run_index(other, own)
+    assert (whole.added, whole.moved) == (0, len(paths) - part.moved)
+    assert len(other) == len(before) + 1
+    after = {record.id: (record.label, record.tags) for record in other.records(list(before))}
+    assert after == {id: (label, tags) for id, (_, label, tags) in before.items()}
+    assert [c.kind for c in other.corrections()] == [c.kind for c in gallery.corrections()]
+    assert not other.idle_corrections()
+    for record in other.records(list(before)):
+        assert other.original(record) == (own / "pictures" / before[record.id][0]).read_bytes()
+    again = run_index(other, own)
+    assert (again.added, again.moved, again.skipped) == (0, 0, len(paths) + 1)
+    (own / "pictures" / paths[5]).unlink()
+    assert run_index(other, own, prune=True).removed == 1
+
+
+def test_an_upload_or_another_picture_leaves_a_packed_gallery_as_it_is(gallery, there, tmp_path):
+    packed(gallery, tmp_path / "g.zip")
+    other = unpacked(tmp_path / "g.zip", "theirs", there)
+    renamed = tmp_path / "renamed"
+    renamed.mkdir()
+    for number, file in enumerate(sorted((tmp_path / "pictures").rglob("*.png"))[:3]):
+        shutil.copy(file, renamed / f"scan{number}.png")
+    report = run_index(other, renamed)
+    assert (report.added, report.moved) == (3, 0)
+
+
+def _ids(gallery: Gallery) -> list[int]:
+    return gallery.snapshot().columns.ids.tolist()

@@ -496,6 +496,14 @@ def test_names_that_are_refused(name):
         check_name(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "why"), [("CON", "Windows keeps for itself"), ("Models", "the folder of models is called")]
+)
+def test_a_name_that_is_taken_by_something_else_is_told_so(name, why):
+    with pytest.raises(GalleryError, match=f"'{name}' is .*{why}; choose another name"):
+        check_name(name)
+
+
 @pytest.mark.parametrize("name", ["holiday", "Ferien 2026", "日本", "demo (synthetic)", "a.b-c_d+e"])
 def test_names_that_are_taken(name, tmp_path, embedder):
     library = Library(tmp_path)

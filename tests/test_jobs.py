@@ -79,6 +79,19 @@ def test_a_job_runs_tells_its_steps_and_keeps_its_result():
     assert not jobs.is_busy("ann", "index", "holiday")
 
 
+def test_a_job_that_is_done_has_done_all_of_it():
+    """Also where the last step came before the end, as most do that tell how far they are now and then."""
+    jobs = Jobs()
+
+    def work():
+        yield Step("counting", 3, 10, seconds_left=4.0)
+        return "report"
+
+    job = jobs.start("ann", "map", "holiday", work())
+    assert ended(job) == State.DONE
+    assert (job.step.stage, job.step.done, job.step.total, job.step.seconds_left) == ("counting", 10, 10, None)
+
+
 def test_cancel_closes_the_work_and_lets_the_next_one_in():
     jobs, gate = Jobs(), Gate()
     job = jobs.start("ann", "index", "a", gate.work(100))

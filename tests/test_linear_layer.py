@@ -72,6 +72,24 @@ def test_a_layer_becomes_a_model(layer, tmp_path, capsys, write, name):
     np.testing.assert_allclose(model.embed([picture("shapes/disc", 0)]), expected, atol=1e-5)
 
 
+def test_a_layer_for_the_features_of_a_model_stands_on_its_adapted_backbone(layer, tmp_path, capsys):
+    """Which is not called as the plain one is."""
+    where = ["--library", str(tmp_path / "indexes"), "--json"]
+    file = _by_safetensors(layer, tmp_path / "layer.safetensors")
+    assert main(["import", str(file), "--save", "theirs", "--backbone", "unifex-lite-4", *where]) == 0
+    adapted, plain = Embedder.load("unifex-lite-4"), Embedder.raw("lite0")
+    model = Embedder.load("theirs", models=tmp_path / "indexes" / "models")
+    assert model.backbone.weight_hash() == adapted.backbone.weight_hash() != plain.backbone.weight_hash()
+    with torch.inference_mode():
+        features = torch.from_numpy(adapted.features([picture("shapes/disc", 0)]))
+        expected = torch.nn.functional.normalize(layer(features)).numpy()
+    np.testing.assert_allclose(model.embed([picture("shapes/disc", 0)]), expected, atol=1e-5)
+    assert ("'lite0, adapted'" in repr(model), "'lite0'" in repr(plain)) == (True, True)
+    capsys.readouterr()
+    assert main(["import", str(file), "--save", "x", "--backbone", "nosuch", *where[:-1]]) == 1
+    assert "no backbone 'nosuch'" in capsys.readouterr().err
+
+
 def test_a_layer_without_a_bias(tmp_path):
     save_file({"weight": torch.ones(2, 3).half()}, tmp_path / "a.safetensors")
     weight, bias = read_layer(tmp_path / "a.safetensors")

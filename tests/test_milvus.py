@@ -2,6 +2,7 @@
 ``test_milvus_server``, in a server."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -243,10 +244,22 @@ def test_errors_name_the_remedy(gallery, tmp_path, capsys, monkeypatch):
     assert "no store 'postgres'; there are: faiss, milvus" in run("postgres")
     assert "neither a URL nor a file that ends in .db" in run("milvus:here")
     (tmp_path / "odd.db").write_bytes(b"not a database")
-    assert "python -m unifex store GALLERY faiss" in run(f"milvus:{tmp_path}/odd.db")
+    told = run(f"milvus:{tmp_path}/odd.db")
+    assert (f"`python -m unifex store {gallery.name} faiss`" in told, "Traceback" in told) == (True, False), told
     assert Gallery.open(gallery.folder).config.store == ""
     monkeypatch.setitem(sys.modules, "pymilvus", None)
     assert "pip install -r requirements-scale.txt" in run(f"milvus:{tmp_path}/new.db")
+
+
+@of_a_file
+def test_who_comes_while_another_program_has_the_file_open_is_told_so_in_a_sentence(both):
+    """And of no line of code."""
+    *_, library = both
+    command = [sys.executable, "-m", "unifex", "info", "drawn", "--library", str(library.folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done
+    assert re.search(r"holds the lock.*that no other program, as the app, has its file open, or search", done.stderr)
+    assert "`python -m unifex store drawn faiss`" in done.stderr
 
 
 @of_a_file

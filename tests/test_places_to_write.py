@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -84,6 +85,30 @@ def test_where_nothing_can_be_written_is_told_before_the_work(unifex, folder, tm
         code, said, told = run(f"{tmp_path}/made")
         assert (code, said, told.count("\n"), f"made{suffix}' is" in told) == (1, "", 1, True), told
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp") or path.name.startswith(".unifex-")]
+
+
+@pytest.mark.parametrize("command", [command for command in WRITTEN if "OUT." in command])
+def test_a_file_that_somebody_else_wrote_stays(unifex, folder, tmp_path, command):
+    words = {"FOLDER": str(folder), "PICTURE": str(folder / ITEM)}
+    line = [words.get(word, word.replace("OUT", f"{tmp_path}/made")) for word in command.split()]
+    made = tmp_path / f"made{command.partition('OUT')[2]}"
+    for content in (b"mine", b"path,sha256\n", b"<!doctype html>\n<title>mine</title>"):
+        made.write_bytes(content)
+        code, _, told = unifex(*line)
+        assert (code, made.read_bytes()) == (1, content), told
+        assert re.search(rf"{made}' is there already.*; name another", told)
+    made.write_bytes(b"")  # as mktemp leaves it
+    again = [*line, "--replace"] if command.startswith("export") else line
+    assert [unifex(*again)[0] for _ in range(2)] == [0, 0]  # its own goes
+    assert made.stat().st_size > 9
+
+
+@pytest.mark.parametrize(
+    "told", [b"content=\"default-src 'none'; img-src data:", b"/* The map, in the app and in the page"]
+)
+def test_a_page_of_an_earlier_version_is_replaced(unifex, folder, tmp_path, told):
+    (tmp_path / "made.html").write_bytes(b"<!doctype html>\n" + told)
+    assert unifex("search", str(folder / ITEM), "--gallery", "drawn", "--out", f"{tmp_path}/made.html")[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the page shows as HTML: whatever stands in a name is text there, and never markup."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -160,3 +161,14 @@ def test_a_date_that_is_none_is_left_out(said):
         item.Shown(RECORD, "drawn", encoded(picture("signs/cross", 1), "JPEG", exif=exif))
     )
     assert "Taken" not in item.detail(item.Shown(RECORD, "drawn", b"no image"))
+
+
+def test_reasons_that_differ_in_numbers_alone_are_counted_as_one():
+    lines = [Skipped(f"{number}.png", f"line {number + 2}: not found") for number in range(20)]
+    large = [Skipped("a.tif", "larger than 1,000 MB"), Skipped("b.tif", "larger than 1,000 MB")]
+    told = str(
+        gallery_report.report(IndexReport("g", 1, 1, 0, 0, [*large, *lines, Skipped("c", "line 9: a folder")], 1.0))
+    )
+    counted = re.findall("<li>(.*?)</li>", told)
+    assert counted == ["20 x line …: not found", "2 x larger than 1,000 MB", "1 x line 9: a folder"]
+    assert "<td>3.png</td><td>line 5: not found</td>" in told

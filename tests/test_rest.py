@@ -437,3 +437,14 @@ def test_on_ones_own_computer_too_no_image_has_any_size(monkeypatch):
 
     refused = asyncio.run(ask())
     assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize("taken_away", [True, False])
+@pytest.mark.parametrize("root", ["/api", "/api/v1", "/pictures"])
+def test_it_is_below_whatever_path_a_proxy_has_the_page(base, root, taken_away):
+    """Also one with which its own begins, which the proxy takes away or leaves."""
+    with serve(base / "indexes", environment={"GRADIO_ROOT_PATH": root}) as running:
+        asked = f"{running.url}{'' if taken_away else root[1:] + '/'}api/v1"
+        assert httpx.get(f"{asked}/galleries/drawn").raise_for_status().json()["name"] == "drawn"
+        assert httpx.get(f"{asked}/openapi.json").json()["servers"] == [{"url": f"{root}/api/v1"}]
+        assert httpx.get(f"{asked}/galleries/nosuch").json()["code"] == "no_such_gallery"

@@ -24,9 +24,13 @@ from unifex.gallery.library import Library
 from unifex.gallery.other_backbone import index_anew
 from unifex.models.backbones import BackboneError
 from unifex.models.embedder import Embedder, ModelError
+from unifex.models.export import export
+from unifex.models.torchscript import EXTRA
 from unifex.retrieval.search import search
 from unifex.training.config import PRESETS
 from unifex.training.run import train
+
+FITTING = {"size": 32, "fit": "pad", "interpolation": "bicubic", "crop_fraction": 1.0, "fill": [255, 255, 255]}
 
 
 class Public(torch.nn.Module):
@@ -216,3 +220,49 @@ def test_a_damaged_import_says_so(file, tmp_path):
     (models / "public" / "backbone.pt").unlink()
     with pytest.raises(BackboneError, match="import it again"):
         Embedder.load("public", models)
+
+
+@pytest.mark.parametrize(("fit", "crop"), [("pad", 1.0), ("crop", 0.9), ("squash", 1.0)])
+def test_what_was_exported_is_imported_as_the_same_model(embedder, photographs, tmp_path, fit, crop):
+    """Images are fitted once, as the original fits them: not squeezed first, and not cropped twice."""
+    prep = replace(embedder.backbone.preprocessing, fit=fit, crop_fraction=crop, fill=(9, 90, 190))
+    original = Embedder(embedder.config, embedder.neck, replace(embedder.backbone, preprocessing=prep))
+    export(original, "torchscript", tmp_path / "model.pt", 64)
+    model = Embedder.import_model(tmp_path / "model.pt", "again", tmp_path / "models")
+    wide = [image.resize((400, 150)) for image in photographs]
+    for pictures in (photographs, wide):
+        np.testing.assert_allclose(model.embed(pictures), original.embed(pictures, 64), atol=2e-3)
+    export(model, "torchscript", tmp_path / "twice.pt")
+    twice = Embedder.import_model(tmp_path / "twice.pt", "twice", tmp_path / "models")
+    np.testing.assert_allclose(twice.embed(wide), model.embed(wide), atol=1e-5)
+
+
+def test_import_says_where_a_file_does_not_say_how_images_are_fitted(file, tmp_path, capsys):
+    where = ["--library", str(tmp_path / "indexes")]
+    assert main.main(["export", "--out", str(tmp_path / "own.pt"), *where]) == 0
+    capsys.readouterr()
+    assert main.main(["import", str(tmp_path / "own.pt"), "--save", "own", *where]) == 0
+    assert "fitted" not in capsys.readouterr().out
+    assert main.main(["import", str(file), "--save", "public", *where]) == 0
+    assert "does not say how images are fitted; they are squeezed to 32 x 32 pixels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "no JSON",
+        "[]",
+        '{"size": 9}',
+        *(json.dumps(FITTING | odd) for odd in ({"fit": "x"}, {"fill": [1]}, {"crop_fraction": 0})),
+    ],
+)
+def test_what_such_a_file_says_is_not_trusted(file, tmp_path, said):
+    class Fitted(Public):
+        @torch.jit.export
+        def of_fitted(self, images: torch.Tensor) -> torch.Tensor:
+            return self.forward(images)
+
+    torch.jit.save(torch.jit.script(Fitted().eval()), tmp_path / "odd.pt", _extra_files={EXTRA: said})
+    with pytest.raises(BackboneError, match=r"how its images are fitted cannot be read: .*; export it again"):
+        Embedder.import_model(tmp_path / "odd.pt", "odd", tmp_path / "models")
+    assert not (tmp_path / "models" / "odd").exists()

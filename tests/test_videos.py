@@ -190,6 +190,13 @@ def test_a_folder_that_lies_elsewhere_is_not_decoded_again(clips, filmed, monkey
     assert run_index(filmed, clips.with_name("moved")).skipped == 4
 
 
+def test_frames_of_a_packed_gallery_are_those_of_the_video(tmp_path, clips, filmed):
+    packed(filmed, tmp_path / "g.zip")
+    other = unpacked(tmp_path / "g.zip", "other", Library(tmp_path / "there"))
+    reports = [run_index(other, clips) for _ in range(2)]
+    assert [(report.added, report.moved, report.skipped) for report in reports] == [(0, 4, 0), (0, 0, 4)]
+
+
 def test_what_was_cut_off_goes_on(tmp_path, clips, embedder):
     gallery = Gallery.create(tmp_path / "indexes" / "cut", embedder)
     film(clips / "clips/dog.mp4", [(at, at) for at in range(20)], 20)

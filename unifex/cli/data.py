@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from unifex.cli.options import TABLE, Parser, UsageError, on_disk
-from unifex.cli.shared import chosen_source, say, spare
+from unifex.cli.shared import check_out, chosen_source, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
-from unifex.core.files import ready
 from unifex.core.text import plural
 
 
@@ -82,8 +81,7 @@ def _curate(options: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(f"--min-images {options.min_images} must be not above --max-images {options.max_images}")
     rule = Rule(tuple(options.domain), options.classes, options.min_images, options.max_images, options.seed)
     source = chosen_source(options)
-    spare(options, options.out, source.spec)
-    ready(options.out)
+    check_out(options, options.out, [b"path,label,domain,split"], source.spec)
     curated = watched(curate(source, rule, options.out, options.keep_copies))
     for entry in curated.refused:
         say(options, f"  {entry.path}: {entry.reason}")

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import OF_GALLERY, PAGE, TABLE, Parser
-from unifex.cli.shared import chosen_embedder, library, say, spare, write
+from unifex.cli.shared import PAGE_MARKS, check_out, chosen_embedder, library, say, write
 from unifex.core.console import watched
-from unifex.core.files import ready
 from unifex.core.text import plural
 
 if TYPE_CHECKING:
@@ -37,9 +36,8 @@ def _duplicates(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.duplicates import LEVELS
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    spare(options, options.csv)
-    for out in filter(None, (options.csv, options.out)):
-        ready(out)
+    check_out(options, options.csv, [b"group,"])
+    check_out(options, options.out, PAGE_MARKS)
     groups = watched(copy_groups(gallery, options.level))
     if options.csv:
         write(options.csv, as_csv(groups))

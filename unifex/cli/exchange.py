@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unifex.cli.options import TO_ADD, Parser, named, on_disk, plain_path
 from unifex.cli.shared import adding_to, chosen_embedder, library, refuse, say, spare
 from unifex.core.console import watched
-from unifex.core.text import plural, size
+from unifex.core.text import command, plural, size
 from unifex.data.sources import meant
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def _unpack(options: argparse.Namespace) -> dict[str, Any]:
         work = bundle.unpack(Path(meant(options.source)), options.gallery, library(options))
     facts = watched(work).facts()
     say(options, f"gallery '{facts.name}': {plural(facts.items, 'item')}, searched with {facts.model}")
+    say(options, f"if you have its folder, `{command('index', 'FOLDER', '--gallery', facts.name)}` joins the two")
     return asdict(facts)
 
 

@@ -8,9 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from unifex.cli.options import OF_GALLERY, TABLE, Parser, UsageError
-from unifex.cli.shared import chosen_embedder, library, say, spare, write
+from unifex.cli.shared import check_out, chosen_embedder, library, say, write
 from unifex.core.errors import UnifexError
-from unifex.core.files import ready
 from unifex.core.text import plural, size
 
 if TYPE_CHECKING:
@@ -77,9 +76,11 @@ def _info(options: argparse.Namespace) -> dict[str, Any]:
         "sources": [source.spec for source in gallery.sources()],
         "index": {"kind": index.title, "exact": index.exact, "recall_at_10": index.recall},
     }
-    for name, value in (answer | {"bytes": size(facts.bytes), "index": index.title}).items():
+    made = gallery.config.backbone_hash  # tells an adapted backbone from the plain one
+    shown = {"backbone": f"{facts.backbone} ({made})", "bytes": size(facts.bytes), "index": index.title}
+    for name, value in (answer | shown).items():
         say(options, f"{name:12} {_readable(value)}")
-    return answer
+    return answer | {"backbone_hash": made}
 
 
 def _readable(value: object) -> str:
@@ -145,9 +146,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.gallery.corrections import as_csv, distinct, drop, relabel, same
 
     gallery = library(options).get(options.gallery)
-    spare(options, options.out)
-    if options.out:
-        ready(options.out)
+    check_out(options, options.out, [b"kind,"])
     item = gallery.item_at
     said = [relabel(item(path), label) for path, label in options.relabel]
     said += [drop(item(path)) for path in options.drop]

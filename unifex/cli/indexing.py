@@ -10,7 +10,7 @@ from typing import Any
 
 from unifex.cli import exchange
 from unifex.cli.options import OF_ITSELF, TO_ADD, Parser, UsageError, named, on_disk, plain_path
-from unifex.cli.shared import adding_to, chosen_source, embedder, reading, refuse, say
+from unifex.cli.shared import adding_to, check_out, chosen_source, embedder, reading, refuse, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.files import ready, write_atomically_with
@@ -120,7 +120,7 @@ def _embed_here(options: argparse.Namespace) -> dict[str, Any]:
     out = named(options.out, ".npz")
     source = chosen_source(options)
     require_items(source)
-    ready(out)
+    check_out(options, out, [b"path.npy"], source.spec)
     model = embedder(options)
     dim = model.neck.check_dim(options.dim or model.default_dim)
     with tempfile.TemporaryDirectory(prefix="unifex-embed-") as scratch:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from unifex.cli.options import OF_GALLERY, PAGE, Parser
-from unifex.cli.shared import chosen_embedder, library, say, write
+from unifex.cli.shared import PAGE_MARKS, check_out, chosen_embedder, library, say, write
 from unifex.core.console import watched
-from unifex.core.files import ready
 from unifex.core.text import plural, size
 
 
@@ -76,7 +75,7 @@ def _map(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.maps.projection import project
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
-    ready(options.out)
+    check_out(options, options.out, PAGE_MARKS)
     models = ["", options.compare] if options.compare else [""]
     maps = [watched(project(gallery, model, options.refresh)) for model in models]
     text = page.page(gallery, *maps, thumbnails=options.thumbnails)

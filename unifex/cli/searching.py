@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from unifex.cli.filtering import add_filters, chosen_filters
 from unifex.cli.options import OF_GALLERY, PAGE, Parser, UsageError, on_disk
-from unifex.cli.shared import chosen_embedder, library, say
+from unifex.cli.shared import PAGE_MARKS, check_out, chosen_embedder, library, say
 from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
-from unifex.core.files import ready
 from unifex.core.regions import Region
 from unifex.core.text import plural
 from unifex.data import sources
@@ -99,8 +98,7 @@ def _search(options: argparse.Namespace) -> dict[str, Any]:
     rate = None if options.false_accept_rate is None else options.false_accept_rate / 100
     filters = chosen_filters(options, min_score=options.min_score, false_accept_rate=rate)
     filters.check_known(gallery)
-    if options.out:
-        ready(options.out)
+    check_out(options, options.out, PAGE_MARKS)
     fold = options.level if options.fold else ""
     results, found = [], []
     queries = _queries(options, given, gallery)

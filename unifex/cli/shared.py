@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,12 @@ from unifex.core.errors import UnifexError
 from unifex.core.files import ready, write_atomically
 from unifex.core.text import what_there_is
 from unifex.data.locations import path_of
+
+MARKED = 2000  # bytes of a file in which a mark is
+PAGE_MARKS = (
+    b'<meta name="generator" content="UniFEx">',
+    b"default-src 'none'; img-src data:", b"The map, in the app and in the page",  # of earlier versions
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from unifex.data.item import Options, Source
@@ -100,6 +106,20 @@ def spare(options: argparse.Namespace, out: Path | None, *sources: str) -> None:
             raise UnifexError(f"'{out}' is what images are read from, and it stays: write to another file")
         if may_label(out.name) and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(place)):
             raise UnifexError(f"'{out}' lies beside images, may tell their labels, and stays: write to another file")
+
+
+def check_out(options: argparse.Namespace, out: Path | None, marks: Sequence[bytes], *sources: str) -> None:
+    """Whether a file that was asked for can be written, told before the work: as :func:`spare` and :func:`ready` say,
+    and over nothing that has none of these ``marks`` near its beginning, by which what a command writes can be told."""
+    if out is None:
+        return
+    spare(options, out, *sources)
+    if out.is_file():
+        with out.open("rb") as file:
+            head = file.read(MARKED)
+        if head and not any(mark in head for mark in marks):
+            raise UnifexError(f"'{out}' is there already and is nothing that this writes, so it stays; name another")
+    ready(out)
 
 
 def _indexed(galleries: Library) -> Iterator[str]:

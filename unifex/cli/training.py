@@ -69,7 +69,9 @@ def add_commands(command: Callable[..., Parser]) -> None:
         "--size", type=ranges.IMAGE_SIDE, help="side of its images (default: what the file says, else 224)"
     )
     taken.add_argument(
-        "--backbone", metavar="ID", help="FILE (.safetensors, .pth) is a linear layer for the features of this backbone"
+        "--backbone",
+        metavar="ID|MODEL",
+        help="FILE (.safetensors, .pth) is a linear layer for the features of this backbone, or of this model's",
     )
 
     use = command("use", _use, "search a gallery with another model")
@@ -154,6 +156,7 @@ def _check_dim(dim: int | None, config: TrainConfig, embedder: Embedder) -> None
 
 
 def _import(options: argparse.Namespace) -> dict[str, Any]:
+    from unifex.models import torchscript
     from unifex.models.embedder import Embedder
     from unifex.training.run import check_model_name
 
@@ -167,12 +170,15 @@ def _import(options: argparse.Namespace) -> dict[str, Any]:
         model = Embedder.from_pretrained(options.file.removeprefix("hf:")).save_as(options.save, models)
     else:
         model = Embedder.import_model(Path(options.file), options.save, models, options.size)
-    size, dim = model.backbone.preprocessing.size, model.default_dim
-    say(
-        options,
-        f"model '{model.name}': images of {size} pixels to {dim} values, on {model.backbone.parameters:,} weights",
-    )
-    return {"model": model.name, "size": size, "dim": dim, "parameters": model.backbone.parameters}
+    fit, dim = model.backbone.preprocessing, model.default_dim
+    weights = f"on {model.backbone.parameters:,} weights"
+    say(options, f"model '{model.name}': images of {fit.size} pixels to {dim} values, {weights}")
+    if not (options.file.startswith("hf:") or torchscript.says_fit(model.backbone)):
+        say(
+            options, f"the file does not say how images are fitted; they are squeezed to {fit.size} x {fit.size} pixels"
+        )
+    facts = {"size": fit.size, "fit": fit.fit, "dim": dim, "parameters": model.backbone.parameters}
+    return {"model": model.name, **facts}
 
 
 def _import_layer(options: argparse.Namespace, models: Path) -> dict[str, Any]:
@@ -181,7 +187,10 @@ def _import_layer(options: argparse.Namespace, models: Path) -> dict[str, Any]:
     model = import_layer(Path(options.file), options.save, models, options.backbone)
     backbone, dim = model.backbone, model.default_dim
     bias = "with" if model.neck.bias.any() else "without"
-    say(options, f"model '{model.name}': {backbone.feature_dim} features of {backbone.id} to {dim} values, {bias} bias")
+    say(
+        options,
+        f"model '{model.name}': {backbone.feature_dim} features of {backbone.called} to {dim} values, {bias} bias",
+    )
     how = command("use", "GALLERY", model.name)
     say(options, f"search with it: {how}, if that was indexed with this backbone")
     return {"model": model.name, "backbone": backbone.id, "features": backbone.feature_dim, "dim": dim}

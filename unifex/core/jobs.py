@@ -281,7 +281,7 @@ class Jobs:
             work.close()
             ended = State.CANCELLED
         except StopIteration as stop:
-            job.result, ended = stop.value, State.DONE
+            job.result, job.step, ended = stop.value, job.step.finished, State.DONE
         except Exception as error:  # a thread of its own: nobody else would tell who asked
             job.error, job.problem = error, explain(error).sentence
         finally:

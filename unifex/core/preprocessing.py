@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from unifex.core import ranges
+
 _Fit = Callable[[Image.Image, "Preprocessing", Image.Resampling], Image.Image]
 WHITE = (255, 255, 255)
+AS_IT_IS = (1 / 255, 1 / 255, 1 / 255)  # the ``std`` of a network that takes 0-255
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
+LEAST_CROP = 0.1
 REDUCING_GAP = 3.0  # very large images are shrunk by a mean of boxes to three times the size first: much faster
 
 
@@ -37,6 +43,23 @@ class Preprocessing:
         """Fit an RGB image to the network's square: uint8 ``[size, size, 3]``, not normalised."""
         resample = Image.Resampling[self.interpolation.upper()]
         return np.asarray(FITS[self.fit](image, self, resample))
+
+    def fitting(self) -> dict[str, Any]:
+        """How an image is fitted, as JSON values: what a network needs to be told that normalises inside."""
+        told = {name: getattr(self, name) for name in ("size", "fit", "interpolation", "crop_fraction")}
+        return {**told, "fill": list(self.fill)}
+
+    @classmethod
+    def fitted(cls, said: Mapping[str, Any]) -> Preprocessing:
+        """By what :meth:`fitting` tells, and otherwise as the image is, 0-255. Raises ValueError, TypeError, KeyError
+        and ``UnifexError`` for values that nothing is fitted by: a file of others may say them."""
+        size, crop = ranges.IMAGE_SIDE.check(said["size"]), float(said["crop_fraction"])
+        red, green, blue = fill = tuple(int(value) for value in said["fill"])
+        if said["fit"] not in FITS or said["interpolation"] not in INTERPOLATIONS:
+            raise ValueError(f"no way to fit an image: {said['fit']!r}, {said['interpolation']!r}"[:80])
+        if not (LEAST_CROP <= crop <= 1 and all(0 <= value <= 255 for value in fill)):
+            raise ValueError(f"no part or no ground of an image: {crop}, {fill}"[:80])
+        return cls(size, (0, 0, 0), AS_IT_IS, said["fit"], said["interpolation"], crop, (red, green, blue))
 
 
 def _squash(image: Image.Image, prep: Preprocessing, resample: Image.Resampling) -> Image.Image:

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from unifex.core.system import interrupted_once
@@ -37,6 +37,11 @@ class Step:
     def share(self) -> float | None:
         """How much of this stage is done, 0 to 1; None where it cannot be known."""
         return min(1.0, self.done / self.total) if self.total else None
+
+    @property
+    def finished(self) -> Step:
+        """The same stage when all of it is done: the last step may have come before."""
+        return replace(self, done=max(self.done, self.total), seconds_left=None)
 
 
 Work = Generator[Step, None, Result]

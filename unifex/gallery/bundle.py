@@ -51,6 +51,7 @@ from unifex.gallery.database import FILE as ITEMS
 from unifex.gallery.errors import GalleryError
 from unifex.gallery.folder_names import check_name
 from unifex.gallery.gallery import Gallery, new_gallery
+from unifex.gallery.item_rows import PACKED
 from unifex.gallery.library import MOST_SEARCHES_BYTES, Library
 from unifex.gallery.pictures import thumbnail_origin
 from unifex.gallery.rebuild import SUFFIX, Rebuilt, open_foreign, rebuild
@@ -169,7 +170,7 @@ def _files(
     try:
         with gallery.database.connect() as database:
             database.execute("BEGIN")  # all reads see one commit
-            place = f"bundle:{gallery.config.id}"
+            place = f"{PACKED}{gallery.config.id}"
             name = lambda sha256, _: _original_name(originals.get(sha256))  # noqa: E731
             rebuilt = rebuild(database, scratch / ITEMS, place, name, () if places else PLACE)
     except ValueError as error:
@@ -233,7 +234,7 @@ def unpack(bundle: Path, name: str, library: Library) -> Work[Gallery]:
         if disk.free(new) < packed.bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), new.name)
         config = _config(packed)
-        rebuilt = _rebuild_items(packed, new, f"bundle:{config.id}")
+        rebuilt = _rebuild_items(packed, new, f"{PACKED}{config.id}")
         widths: set[int] = set()
         stage = Stage(to_say("unpacking"), len(packed.infos), to_say("files"))
         for done, extract in enumerate(_extractors(packed, new, rebuilt, widths)):

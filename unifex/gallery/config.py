@@ -133,7 +133,7 @@ class GalleryModel:
                     backbone=config.backbone,
                     backbone_hash=config.backbone_hash,
                     model=embedder.name,
-                    id=embedder.backbone.id,
+                    id=embedder.backbone.called,
                     weight_hash=embedder.backbone.weight_hash(),
                     command=command("use", self.folder.name, embedder.name, "--as", "NEW"),
                 )

@@ -9,13 +9,18 @@ from unifex.core.system import MAX_NAME, is_device, is_name
 from unifex.gallery.errors import GalleryError
 from unifex.models.embedder import MODELS
 
-RESERVED = {MODELS, "con", "prn", "aux", "nul"}
+DEVICES = {"con", "prn", "aux", "nul"}  # of Windows, on any system: a library may go there
+RESERVED = {MODELS, *DEVICES}
 
 
 def check_name(name: str, what: str = to_say("gallery")) -> str:
     """``name`` as a folder may be called. Raises :class:`GalleryError` that says which names are allowed."""
     name = composed(name)
-    if not is_name(name) or name.lower() in RESERVED:
+    if name.lower() == MODELS:
+        raise GalleryError(say("'{name}' is what the folder of models is called; choose another name", name=name))
+    if name.lower() in DEVICES or is_device(name):
+        raise GalleryError(say("'{name}' is a name that Windows keeps for itself; choose another name", name=name))
+    if not is_name(name):
         raise GalleryError(
             say(
                 "'{name}' cannot name a {what}: use letters, digits, spaces and . _ - + ( ), start with a "
@@ -25,8 +30,6 @@ def check_name(name: str, what: str = to_say("gallery")) -> str:
                 most=MAX_NAME,
             )
         )
-    if is_device(name):
-        raise GalleryError(say("'{name}' is a name that Windows keeps for itself; choose another name", name=name))
     if name.endswith("."):
         raise GalleryError(say("a {what}'s name cannot end with a dot", what=say(what)))
     return name

@@ -11,6 +11,7 @@ from unifex.gallery import listings, tags
 from unifex.gallery.listings import Listing
 from unifex.gallery.records import Embedded, Registered
 
+PACKED = "bundle:"  # begins the uri of an item that came in a packed gallery: its image lies nowhere here
 GONE = "gone:"  # begins the uri of an item whose place shows something else, until its content is found elsewhere
 
 

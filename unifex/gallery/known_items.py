@@ -12,6 +12,7 @@ from unifex.data.frame_names import video_of
 from unifex.data.item import Item
 from unifex.data.locations import Place, Places
 from unifex.gallery import tags
+from unifex.gallery.item_rows import PACKED
 from unifex.gallery.records import Stored
 from unifex.gallery.writer import Writer
 
@@ -57,7 +58,7 @@ class KnownItems:
 
     def moved_to(self, item: Item, sha256: str) -> Stored | None:
         """The item of this content that left its place, and must be this one; of several that of the likest path."""
-        left = [stored for stored in self._of_content.get(sha256, ()) if self._has_left(stored, item.uri)]
+        left = [stored for stored in self._of_content.get(sha256, ()) if self._has_left(stored, item)]
         moved = max(left, key=lambda stored: _common_parts(stored.uri, item.uri), default=self._linked.get(item.uri))
         if moved is None or moved.id in self._found:
             return None
@@ -67,15 +68,17 @@ class KnownItems:
         self.make_room(item.uri)
         return moved
 
-    def _has_left(self, stored: Stored, there: str) -> bool:
+    def _has_left(self, stored: Stored, item: Item) -> bool:
         if stored.id in self._found or stored.id in self._at_home:
             return False
+        if stored.uri.startswith(PACKED):  # another's folder, of which one may have a copy; an upload is soon gone
+            return (not item.keep or bool(video_of(item.uri))) and _called_alike(stored, item)
         if stored.id in self._left:
             return True
         if self.places.is_left(*stored.place):
             if source := self.places.away(stored.uri):
                 self._away[source][stored.id] = stored
-            return self.places.may_have_moved(stored.uri, there)
+            return self.places.may_have_moved(stored.uri, item.uri)
         self._at_home.add(stored.id)
         self._linked[os.path.realpath(stored.uri)] = stored  # it moved, and a link was left in its place
         return False
@@ -89,8 +92,7 @@ class KnownItems:
             (
                 stored
                 for stored in self._of_content.get(sha256, ())
-                if stored.id not in self._found
-                and (_is_tail(stored.path, item.path) or _is_tail(item.path, stored.path))
+                if stored.id not in self._found and _called_alike(stored, item)
             ),
             None,
         )
@@ -123,6 +125,11 @@ class KnownItems:
 def cannot_be_looked_at(stored: Stored) -> bool:
     """Whether nobody can tell if its file is there: to a list, which only names it, it is not found."""
     return os.path.isabs(stored.uri) and locations.look_at_file(*stored.place) is Place.UNKNOWN
+
+
+def _called_alike(stored: Stored, item: Item) -> bool:
+    """Whether both have one path, in folders of which one may lie in the other."""
+    return _is_tail(stored.path, item.path) or _is_tail(item.path, stored.path)
 
 
 def _is_tail(part: str, path: str) -> bool:

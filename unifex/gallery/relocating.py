@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from unifex.core import images
 from unifex.core.language import say
-from unifex.core.text import plural, printable
+from unifex.core.text import command, plural, printable
 from unifex.data import addresses, locations, store_tree
 from unifex.data.item import Item, SourceError
 from unifex.data.locations import Place
@@ -30,8 +30,10 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
 
     Raises ``GalleryError`` when nothing was indexed there, when nothing is there now, when ``new`` is where it lies
     already, when less than half is there now, or when the gallery is busy; of stores also when what is there are other
-    images. ``SourceError`` when the store cannot be read, or an address is none.
+    images; and of what came in a packed gallery, which :mod:`indexing` finds in its folder. ``SourceError`` when the
+    store cannot be read, or an address is none.
     """
+    _check_not_packed(gallery, old, new)
     old, new, known = meant(old), meant(new), [source.spec for source in gallery.sources()]
     target = addresses.remembered(new) if store_tree.is_address(new) else locations.typed(new).resolve().as_posix()
     with gallery.write() as writer:
@@ -67,6 +69,15 @@ def relocate(gallery: Gallery, old: str, new: str) -> Relocated:
         _list_strays(gallery, writer, spelling, target, frozenset(moving.values()))
         gallery.derived.refresh()
     return replace(outcome, missing=missing)
+
+
+def _check_not_packed(gallery: Gallery, old: str, new: str) -> None:
+    if meant(old).startswith(item_rows.PACKED):
+        told = say(
+            "what came in a packed gallery is found by name and content when its folder is indexed: `{command}`",
+            command=command("index", new, "--gallery", gallery.name),
+        )
+        raise GalleryError(told)
 
 
 def _list_strays(gallery: Gallery, writer: Writer, old: str, target: str, moved: Collection[str]) -> None:

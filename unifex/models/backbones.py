@@ -88,6 +88,11 @@ class BackboneSpec:
         return say("{backbone}, adapted", backbone=self.title.removesuffix(ADAPTED)) if self.adaptation else self.title
 
     @property
+    def called(self) -> str:
+        """Its id, of one that was adapted with what tells it from the plain one."""
+        return f"{self.id}{ADAPTED}" if self.adaptation else self.id
+
+    @property
     def here(self) -> bool:
         """Whether its weights are on this computer."""
         return self.hub_file is None or hub.find(self.hub_file) is not None

@@ -69,7 +69,7 @@ class Embedder:
         self._engine_name = engine
 
     def __repr__(self) -> str:
-        return f"Embedder({self.name!r}, backbone {self.backbone.id!r}, dims {self.neck.dims})"
+        return f"Embedder({self.name!r}, backbone {self.backbone.called!r}, dims {self.neck.dims})"
 
     @classmethod
     def load(
@@ -94,14 +94,14 @@ class Embedder:
             told = say(
                 "model '{name}' was trained on other weights of backbone '{backbone}' than the installed ones "
                 "({own}, here {installed}); train it again or install the release it is from",
-                name=config.name, backbone=spec.id, own=config.backbone_hash, installed=spec.weight_hash(),
+                name=config.name, backbone=spec.called, own=config.backbone_hash, installed=spec.weight_hash(),
             )  # fmt: skip
             raise ModelError(told)
         projection = read_neck(folder)
         if projection.input_dim != spec.feature_dim:
             raise ModelError(say(
                 "model '{model}': its neck takes {takes} features, backbone '{backbone}' gives {gives}",
-                model=config.name, takes=projection.input_dim, backbone=spec.id, gives=spec.feature_dim,
+                model=config.name, takes=projection.input_dim, backbone=spec.called, gives=spec.feature_dim,
             ))  # fmt: skip
         return cls(config, projection, spec, engine)
 

@@ -18,11 +18,13 @@ from unifex.core.errors import UnifexError
 from unifex.core.files import new_folder
 from unifex.core.text import reason
 from unifex.models import descriptions, torchscript, zoo
-from unifex.models.embedder import Embedder, ModelConfig
+from unifex.models.embedder import FILES, RAW, Embedder, ModelConfig, ModelError, backbone_of, find_model
 from unifex.models.neck import Neck
 
 if TYPE_CHECKING:
     import torch
+
+    from unifex.models.backbones import BackboneSpec
 
 SAFETENSORS = ".safetensors"
 _NO_TENSORS = (  # what torch meets in a file of something else
@@ -37,16 +39,17 @@ class LayerError(UnifexError):
 
 def import_layer(file: Path, name: str, models: Path, backbone: str) -> Embedder:
     """Make the model ``models/name`` of the linear layer in ``file``: weight [d, D], bias [d] if it has one, for the D
-    features of ``backbone``, which of a tower have L2 norm 1.
+    features of ``backbone``, or of a model's, which of a tower have L2 norm 1.
 
-    Raises :class:`LayerError`, and ``BackboneError`` for a backbone that is not known or not here.
+    Raises :class:`LayerError`, ``ModelError`` for a model that is damaged, and ``BackboneError`` for a backbone that is
+    not known or not here.
     """
-    spec = zoo.get(zoo.absolute(backbone))
+    spec = _backbone(zoo.absolute(backbone), models)
     weight, bias = read_layer(file)
     if weight.shape[1] != spec.feature_dim:
         raise LayerError(
-            f"{file.name} holds a layer for {weight.shape[1]} features, backbone '{spec.id}' gives {spec.feature_dim}: "
-            "name the backbone that it was trained on"
+            f"{file.name} holds a layer for {weight.shape[1]} features, backbone '{spec.called}' gives "
+            f"{spec.feature_dim}: name the backbone that it was trained on"
         )
     dim = len(weight)
     try:
@@ -58,6 +61,15 @@ def import_layer(file: Path, name: str, models: Path, backbone: str) -> Embedder
     with new_folder(models / name) as made:
         Embedder(config, neck, spec).save(made)
     return Embedder.load(name, models)
+
+
+def _backbone(name: str, models: Path) -> BackboneSpec:
+    """Of a model, as it is adapted there, or one by its own name."""
+    try:
+        folder = find_model(name, models)
+    except ModelError:
+        return zoo.get(name.removeprefix(RAW))
+    return backbone_of(ModelConfig.read(folder / FILES[0]), folder)
 
 
 def read_layer(file: Path) -> tuple[np.ndarray, np.ndarray]:

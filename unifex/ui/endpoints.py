@@ -177,11 +177,13 @@ def _asked(
         return item, replace(besides, items=_items(app, gallery, item), regions=regions)
     if image is None and besides:
         return besides.text or "more like what is marked", replace(besides, regions=regions)
+    if image is None:
+        raise UnifexError(say("nothing is given to search with: give image, item, words or more"))
     path = _sent(app, image)
     return path.name, replace(besides, images=(path,), regions=regions)
 
 
-def _sent(app: AppContext, image: FileData | dict[str, Any] | None) -> Path:
+def _sent(app: AppContext, image: FileData | dict[str, Any]) -> Path:
     """The file that was uploaded for the call."""
     try:
         return app.uploaded(image.get("path") if isinstance(image, dict) else getattr(image, "path", ""))

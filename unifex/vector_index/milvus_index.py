@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -24,11 +25,12 @@ from unifex.core.arrays import positions_of
 from unifex.core.derived import Origin
 from unifex.core.language import say
 from unifex.core.locks import lock_in_folder
+from unifex.core.text import command
 from unifex.vector_index.candidates import EVERYTHING, CandidateIndex, Place, StoreError, Vectors
 from unifex.vector_index.matches import Matches
 from unifex.vector_index.metric import MILVUS_METRIC, brute_force
 
-LITE_FILE = "milvus.db"
+LITE_FILE, LITE_LOGGER = "milvus.db", "milvus_lite.server_manager"
 ROWS_AT_ONCE = 2000
 MAX_NAMED = 10_000  # single items that a filter names
 MAX_HITS = 16_384  # a query, that Milvus gives
@@ -52,6 +54,7 @@ class MilvusIndex(CandidateIndex):
     vectors: Vectors
     subsets: np.ndarray
     recall: float | None = None
+    gallery: str = ""
     max_named: int = MAX_NAMED
     max_hits: int = MAX_HITS
 
@@ -70,9 +73,9 @@ class MilvusIndex(CandidateIndex):
         """
         if place is None:
             raise StoreError(say("Milvus has to be told where it is"))
-        subsets, name = subset_numbers(vectors), place.collection
+        subsets, name, gallery = subset_numbers(vectors), place.collection, place.folder.name
         note = place.folder / f"{name}.npz"
-        with _errors_named(name):
+        with _errors_named(name, gallery):
             client = _client(location(place.store, place.folder))
             with lock_in_folder(place.folder / ".store-lock"):
                 sent = _sent(client, name, note)
@@ -82,7 +85,7 @@ class MilvusIndex(CandidateIndex):
                 if sent.version <= vectors.version:
                     _send(client, name, vectors, subsets, sent, note)
                 client.load_collection(name)
-        return cls(client, name, vectors, subsets)
+        return cls(client, name, vectors, subsets, gallery=gallery)
 
     def n_candidates(self, k: int) -> int:
         """Its similarities are of the whole embeddings, so those asked for and some."""
@@ -93,7 +96,7 @@ class MilvusIndex(CandidateIndex):
         expression = "" if mask is None else self.expression(mask)
         if n_candidates > self.max_hits or expression is None or budget == EVERYTHING:
             return self._scanned(queries, n_candidates, mask)
-        with _errors_named(self.name):
+        with _errors_named(self.name, self.gallery):
             found = self.client.search(
                 self.name,
                 data=list(np.asarray(queries, np.float32)),
@@ -207,13 +210,35 @@ def _client(uri: str) -> Any:
         raise StoreError(say("Milvus needs `pip install -r requirements-scale.txt`")) from None
     with _lock:
         if uri not in _clients:
-            _clients[uri] = MilvusClient(uri, token=os.environ.get("MILVUS_TOKEN", ""))
+            with _refusal_heard():
+                _clients[uri] = MilvusClient(uri, token=os.environ.get("MILVUS_TOKEN", ""))
         return _clients[uri]
 
 
 @contextlib.contextmanager
-def _errors_named(name: str) -> Iterator[None]:
-    """Whatever pymilvus raises, in a sentence with the remedy."""
+def _refusal_heard() -> Iterator[None]:
+    """Why Milvus Lite does not open a file, it only logs, with a traceback: raised here as ConnectionError."""
+    heard: list[BaseException] = []
+
+    def is_none(record: logging.LogRecord) -> bool:
+        heard.extend(error for error in (record.exc_info or ())[1:2] if isinstance(error, BaseException))
+        return not record.exc_info
+
+    spoken = logging.getLogger(LITE_LOGGER)
+    spoken.addFilter(is_none)
+    try:
+        yield
+    except Exception as error:
+        if heard:
+            raise ConnectionError(str(heard[-1])) from error
+        raise
+    finally:
+        spoken.removeFilter(is_none)
+
+
+@contextlib.contextmanager
+def _errors_named(name: str, gallery: str = "") -> Iterator[None]:
+    """Whatever pymilvus raises, in a sentence with the remedy; ``gallery``: what is searched there."""
     try:
         yield
     except StoreError:
@@ -224,14 +249,13 @@ def _errors_named(name: str) -> Iterator[None]:
         ):
             raise
         text = " ".join(str(getattr(error, "message", "") or error).split())[:200]
-        raise StoreError(
-            say(
-                "Milvus ({name}): {text}; see that it runs, and that no other program has its file open, "
-                "or search in FAISS: `python -m unifex store GALLERY faiss`",
-                name=name,
-                text=text,
-            )
-        ) from error
+        told = say(
+            "Milvus ({name}): {text}; see that it runs, and that no other program, as the app, has its file open",
+            name=name, text=text,
+        )  # fmt: skip
+        if gallery:
+            told = say("{told}, or search in FAISS: `{command}`", told=told, command=command("store", gallery, "faiss"))
+        raise StoreError(told) from error
 
 
 class _Sent(NamedTuple):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections.abc import Sequence
 from itertools import compress
 
 from markupsafe import Markup
@@ -17,6 +18,7 @@ from unifex.ui.rendering.html import message
 
 REPORT_LINES = 200
 MOST_REASONS = 12
+_NUMBER = re.compile(r"\d[\d,.]*(?<=\d)")
 _LEFT_OUT = to_say("Corrections leave out {items} more; the Evaluate tab lists them and can undo it.")
 
 
@@ -48,9 +50,19 @@ def report(outcome: IndexReport) -> Markup:
         if nothing
         else " ".join(now),
         report=outcome,
-        reasons=Counter(file.reason for file in outcome.failed).most_common(MOST_REASONS),
+        reasons=_counted([file.reason for file in outcome.failed])[:MOST_REASONS],
         lines=REPORT_LINES,
     )
+
+
+def _counted(reasons: Sequence[str]) -> list[tuple[str, int]]:
+    """Each with how often it is there, the most frequent first. Those that differ in numbers alone, as of lines and of
+    sizes, are one, without them."""
+    alike: dict[str, list[str]] = {}
+    for reason in reasons:
+        alike.setdefault(_NUMBER.sub("…", reason), []).append(reason)
+    told = [(same[0] if len({*same}) == 1 else without, len(same)) for without, same in alike.items()]
+    return sorted(told, key=lambda counted: -counted[1])
 
 
 def forecast(outcome: Forecast, name: str, there: int | None) -> Markup:

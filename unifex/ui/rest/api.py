@@ -14,7 +14,7 @@ from gradio.context import LocalContext
 from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from unifex import __version__
@@ -36,11 +36,17 @@ _SCHEMAS = "#/components/schemas/"
 
 
 class _Below(Mount):
-    """All addresses below a path, those of names with line breaks, too, of which Starlette's own knows nothing."""
+    """All addresses below a path, also of names with line breaks, and of a page below the beginning of that path, which
+    its proxy takes away: of both Starlette's own knows nothing."""
 
     def __init__(self, path: str, app: ASGIApp):
         super().__init__(path, app)
         self.path_regex = re.compile(self.path_regex.pattern, re.DOTALL)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether an address is below the path, or below that of a proxy and this."""
+        found = super().matches(scope)
+        return super().matches({**scope, "root_path": ""}) if found[0] is Match.NONE else found
 
 
 def rest_routes(context: AppContext) -> list[BaseRoute]:
