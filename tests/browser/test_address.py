@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.browsing import (
     PHONE,
+    before_any_answer,
     choose,
     come_back,
     drop,
@@ -236,6 +237,34 @@ def test_an_address_opens_with_its_gallery_on_every_tab(two, open_page):
         shows(page, "all", filtered)
         page.go_back()
         shows(page, "shapes", filtered)
+
+
+def test_a_tab_that_is_pressed_while_an_address_is_opened_is_not_left_again(two, open_page):
+    """Also where it is the one that is open, and before the page's scripts are all there."""
+    page = open_page(two.url)
+    selected = page.locator("#tabs > .tab-wrapper [role=tab][aria-selected=true]")
+    with before_any_answer(page):
+        page.evaluate("unifex.go('tab=gallery&gallery=shapes')")
+        go_to(page, "Search")
+    expect(page.locator("#search-gallery input")).to_have_value("shapes")
+    settle(page)
+    expect(selected).to_have_text("Search")
+    expect(page).to_have_url(f"{two.url}#gallery=shapes")
+    for pressed, address in (("Search", ""), ("Evaluate", "tab=evaluate&")):
+        held: list[Route] = []
+        page.route("**/code/*/address.js", lambda route, held=held: held.append(route))
+        page.goto("about:blank")
+        page.goto(f"{two.url}#tab=gallery&gallery=shapes")
+        page.wait_for_selector("#first-paint", state="detached")
+        wait_until(page, lambda held=held: bool(held))
+        go_to(page, pressed)
+        expect(selected).to_have_text(pressed)
+        page.unroute("**/code/*/address.js")
+        held[0].continue_()
+        expect(page.locator("#search-gallery input")).to_have_value("shapes")
+        settle(page)
+        expect(selected).to_have_text(pressed)
+        expect(page).to_have_url(f"{two.url}#{address}gallery=shapes")
 
 
 def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):
