@@ -120,7 +120,9 @@ def test_a_double_click_is_not_one_for_what_comes_in_that_place(server, open_pag
     open_corrections(page)
     rows, told = page.locator("#corrections li"), page.locator("#correction-notice")
     for left in (2, 1):  # the first notice moves the list, the second stands in its place
-        press_twice(page, rows.first.get_by_role("button"), f"document.querySelectorAll('#corrections li').length <= {left}")
+        press_twice(
+            page, rows.first.get_by_role("button"), f"document.querySelectorAll('#corrections li').length <= {left}"
+        )
         expect(rows).to_have_count(left)
         expect(page.locator("#corrections")).to_be_visible()
         expect(told).to_contain_text("Taken back")

@@ -216,8 +216,8 @@ class _Tabs:
         listen(anywhere, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         drawn = [evaluate.gallery, evaluate.drawn, evaluate.before]
         listen([*anywhere, page.select], evaluate.show_corrections, drawn, evaluate.corrected)
-        anew = [*anywhere, page.select, evaluate.gallery.change]
-        listen(anew, evaluate.said.show, [evaluate.gallery], evaluate.said.shown)
+        anew = [*anywhere, page.select, evaluate.gallery.change, evaluate.said.start.change]
+        listen(anew, evaluate.said.show, evaluate.said.asked, evaluate.said.shown)
         self.map.follow(corrected)
 
     def share_filters(self, visited: Dependency) -> None:
