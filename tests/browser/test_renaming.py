@@ -90,6 +90,22 @@ def test_what_others_are_renamed_to_is_followed_on_every_tab(server, open_page):
     expect(first_hit(searching)).to_be_visible()
 
 
+def test_what_was_lassoed_on_the_map_stays_chosen_under_the_new_name(server, open_page):
+    page, other = (open_page(server.url, link=f"{server.url}#gallery=beta") for _ in range(2))
+    go_to(page, "Map")
+    press_for_job(page, "#map-button")
+    page.evaluate("unifex.lasso(['beta', [2, 3, 5]])")
+    head = page.locator("#map-chosen .chosen-head")
+    expect(head).to_contain_text("3 items chosen")
+    rename(other, "beta", "gamma")
+    come_back(page)
+    expect(field(page, "map-gallery")).to_have_value("gamma")
+    settle(page)
+    expect(head).to_contain_text("3 items chosen")
+    page.locator("#search-within").click()
+    expect(page).to_have_url(re.compile(r"#gallery=gamma&within=2,3,5$"))
+
+
 def test_a_search_its_marks_and_what_leads_back_to_it_go_with_the_new_name(server, open_page):
     page = open_page(server.url, link=f"{server.url}#gallery=beta&items=3", pictures_go=True)
     expect(first_hit(page)).to_be_visible()

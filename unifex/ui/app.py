@@ -128,7 +128,7 @@ class _Tabs:
         self.chosen, self.opener = ChosenItems(context), LinkOpener(context)
         self.train = TrainTab(context, self.item_view, self.gallery)
         resume = {"index": self.gallery.jobs.resume, "train": self.train.jobs.resume}
-        self.tray = JobTray(context, resume)
+        self.tray = JobTray(context, resume, self.gallery.jobs.holds_nothing, self.gallery.jobs.give_up)
 
     def get_ready(self, page: Page, header: gr.HTML) -> None:
         """The header tells what the server is doing; galleries appear as they are made."""
