@@ -251,15 +251,14 @@ def test_a_tab_that_is_pressed_while_an_address_is_opened_is_not_left_again(two,
     expect(selected).to_have_text("Search")
     expect(page).to_have_url(f"{two.url}#gallery=shapes")
     held: list[Route] = []
+    page.route("**/code/*/address.js", lambda route: held.append(route))
     for pressed, address in (("Search", ""), ("Evaluate", "tab=evaluate&")):
-        page.route("**/code/*/address.js", lambda route: held.append(route))
         page.goto("about:blank")
         page.goto(f"{two.url}#tab=gallery&gallery=shapes")
         page.wait_for_selector("#first-paint", state="detached")
         wait_until(page, lambda: bool(held))
         go_to(page, pressed)
         expect(selected).to_have_text(pressed)
-        page.unroute("**/code/*/address.js")
         held.pop().continue_()
         expect(page.locator("#search-gallery input")).to_have_value("shapes")
         settle(page)
