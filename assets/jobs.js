@@ -161,6 +161,7 @@ export default ({ element, server, trigger }) => {
   const goAway = () => { away = true; };
   const comeBack = () => {
     if (document.hidden) return;
+    if (away) unifex.searches?.(true);  // saved, renamed or deleted in another tab
     returned ||= away;
     away = false;
     poll();

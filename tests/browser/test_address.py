@@ -178,6 +178,19 @@ def test_searches_are_saved_opened_and_tell_what_is_new_and_the_last_ones_are_of
     expect(third.locator("#address-notice")).to_contain_text("a saved search that is not here")
 
 
+def test_what_was_saved_in_another_tab_is_there_when_one_comes_back(server, open_page):
+    page, other = (open_page(server.url, link=f"{server.url}#gallery=drawn&words=a+cross") for _ in range(2))
+    leave(page)
+    other.evaluate("unifex.saveSearch('elsewhere')")
+    expect(other.locator("#searches .saved .name", has_text="elsewhere")).to_be_visible()
+    expect(page.locator("#searches .saved .name", has_text="elsewhere")).to_have_count(0)
+    come_back(page)
+    expect(page.locator("#searches .saved .name", has_text="elsewhere")).to_be_visible()
+    other.once("dialog", lambda asked: asked.accept())
+    other.locator("#searches .saved li", has_text="elsewhere").get_by_role("button", name="Delete").click()
+    expect(other.locator("#searches .saved .name", has_text="elsewhere")).to_have_count(0)
+
+
 def test_recent_searches_that_read_alike_are_one_and_filters_are_told(server, open_page):
     page = open_page(server.url, link=f"{server.url}#gallery=drawn&words=a+cross")
     recent = page.locator("#searches .recent .name")
