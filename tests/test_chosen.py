@@ -148,7 +148,7 @@ def test_what_another_tab_has_left_out_is_not_said_to_be_done_again(gallery):
     for action in ("leave", "label", "tag", "remove"):
         answer = chosen.act(json.dumps([action, *told[:2], "round"]))
         assert "Nothing was done" in answer[chosen.notice]
-        assert f"not in &#39;{gallery.name}&#39; any more" in answer[chosen.notice]
+        assert f"none of the chosen items is in &#39;{gallery.name}&#39; any more" in answer[chosen.notice]
         assert chosen.corrected in answer  # what is shown is of before
     assert len(gallery.corrections()) == 2
 

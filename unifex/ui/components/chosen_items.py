@@ -168,7 +168,7 @@ class ChosenItems:
         gallery = self.context.writable(name)
         ids = chosen.of(gallery, self.context.listed)
         if not gallery.records(ids):
-            raise MeantOthers(say("what was chosen is not in '{name}' any more", name=name))
+            raise MeantOthers(say("none of the chosen items is in '{name}' any more", name=name))
         return gallery, ids
 
     def _begin(self, gallery: Gallery, work: Work[str], count: int, text: str) -> Updates:

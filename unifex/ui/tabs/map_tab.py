@@ -321,6 +321,9 @@ class MapTab:
         gallery = self.context.writable(name)
         with gallery.write() as writer:
             corrected = change(gallery, writer, chosen.of(name))
+        if not corrected:  # as after another tab; what is shown is of before
+            gone = say("none of the chosen items is in '{name}' any more", name=gallery.name)
+            return {self.notice: message(say("Not corrected"), gone, "error"), self.item_view.corrected: Wish.new()}
         text = say("The Evaluate tab lists all corrections and can undo them.")
         items = plural(corrected, "item", "items")
         return {self.notice: message(f"{items} {done}", text, "good"),
