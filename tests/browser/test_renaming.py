@@ -93,6 +93,7 @@ def test_what_others_are_renamed_to_is_followed_on_every_tab(server, open_page):
 def test_what_was_chosen_stays_so_under_the_new_name(server, open_page):
     page, other = (open_page(server.url, link=f"{server.url}#gallery=beta", pictures_go=True) for _ in range(2))
     go_to(page, "Gallery")
+    settle(page)  # pictures that are drawn when the tab is opened are there
     for card in (0, 2):
         page.locator("#pictures .card[data-item] .pick").nth(card).click()
     chosen = page.locator("#pictures .tools b")
