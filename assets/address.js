@@ -30,6 +30,9 @@ export default ({ props, watch }) => {
   // --- address -> page -------------------------------------------------------------------------------------------------
   const here = () => location.hash.slice(1);
   const TAB = /^tab=([a-z]+)&?/;
+  const at = (tab, text) => [tab === START ? '' : `tab=${tab}`, text].filter(Boolean).join('&');
+  const put = (address, state = history.state, how = 'replaceState') =>
+    history[how](state, '', `${location.pathname}${location.search}#${address}`);
   const searchOf = (address) => address.replace(TAB, ''), tabOf = (address) => TAB.exec(address)?.[1] ?? START;
   const galleryOf = (text) => new URLSearchParams(text).get('gallery');
   const part = (text) => text.slice(0, props.most + 1);  // of one that is too long, enough to tell
@@ -62,11 +65,12 @@ export default ({ props, watch }) => {
     isNew = Boolean(notice.textContent.trim());  // until the address is told that comes with it, whatever is pressed meanwhile
     notice.hidden = false;
   }).observe(notice, { childList: true, subtree: true, characterData: true }));
+  const hide = () => document.querySelector('#tabs')?.classList.toggle('following', following && tabNow() !== tabOf(here()));
   const wait = (on) => {
     following = on;
     (on ? opens : settled)();
     document.querySelector('#hits')?.classList.toggle('following', on);  // samples of before cannot be pressed
-    document.querySelector('#tabs')?.classList.toggle('following', on && tabNow() !== tabOf(here()));
+    hide();
     clearTimeout(given);
     if (on) given = setTimeout(arrive, PATIENCE_MS);
   };
@@ -89,12 +93,13 @@ export default ({ props, watch }) => {
     return params.toString();
   };
   const write = () => {
-    const tab = tabNow(), address = [tab === START ? '' : `tab=${tab}`, told.text].filter(Boolean).join('&');
+    const address = at(tabNow(), told.text);
     const same = address === here() && told.files.join() === (history.state?.files ?? []).join();
     if (same || (!here() && !acted)) return;  // who has just come sees a bare address
     const step = acted && !isNew && (steps(address) !== steps(here()) || told.files.join() !== (history.state?.files ?? []).join());
-    history[step ? 'pushState' : 'replaceState']({ files: told.files }, '', `${location.pathname}${location.search}#${address}`);
+    put(address, { files: told.files }, step ? 'pushState' : 'replaceState');
     acted = false;
+    hide();  // a tab that was pressed while an address is opened is what that says now
     if (step) past(true);
   };
   watch('value', () => {
@@ -110,14 +115,20 @@ export default ({ props, watch }) => {
     window.dispatchEvent(new Event('unifex-address'));
   });
   present('#tabs > .tab-wrapper').then((bar) => new MutationObserver(write).observe(bar, { subtree: true, attributeFilter: ['aria-selected'] }));
+  document.addEventListener('click', ({ target }) => {  // one that is open already changes nothing of itself
+    if (following && target.closest('#tabs > .tab-wrapper [role=tab]')?.ariaSelected === 'true') write();
+  });
   window.addEventListener('popstate', follow);
   unifex.openTab = open;
   unifex.isOpening = isOpening;
   unifex.go = (address, files = []) => {  // as a link that is pressed
-    history.pushState({ files }, '', `${location.pathname}${location.search}#${address}`);
+    put(address, { files }, 'pushState');
     follow();
   };
-  if (here()) follow();
+  if (here()) {
+    if (unifex.tab) put(at(unifex.tab, searchOf(here())));  // pressed before this script was there
+    follow();
+  }
 
   // --- links -----------------------------------------------------------------------------------------------------------
   const copy = async (text) => {

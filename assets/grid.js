@@ -1,7 +1,7 @@
 // Pictures as cards: samples, hits, and galleries of any size. Runs inside gr.HTML (`element`, `props`, `watch`).
 // The value is JSON: { gallery, kind, lead, items: [{ id, v, label, domain, path, score, chance }] }, or with `total` instead
 // of `items`, the part of a gallery that `view` names: what is in sight is asked for as one scrolls, and only that is in
-// the page. With `groups` beside `items`: see groups.js.
+// the page. With `groups` beside `items`: see groups.js. `id`: the gallery's, which it keeps under another name.
 
 import { afterAWhile } from './answering.js';
 import { cardSize, chooseSize, drawCard, isChosen, markChosen, newCard, roomOfNames, writeName } from './cards.js';
@@ -18,6 +18,7 @@ export default ({ element, props, watch }) => {
   let retrying = null;  // what could not be fetched is asked for once more
   let awaited = null;  // the item that has the keyboard before its card shows it: { id, card }
 
+  const galleryOf = (told) => told?.id ?? told?.gallery;
   const isWhole = (told) => Boolean(told) && told.total !== undefined;
   const itemAt = (index) => data.items ? data.items[index] : pages.get(Math.floor(index / PAGE))?.[index % PAGE];
   const leaves = (told) => {  // what a view leaves of a gallery, in whatever order
@@ -36,7 +37,7 @@ export default ({ element, props, watch }) => {
     const refocus = refocusing(element), had = holder();
     const before = data, first = data?.items?.[0]?.id, top = place('frame').scrollTop;
     data = props.value ? JSON.parse(props.value) : null;
-    if (['gallery', 'kind'].some((of) => data?.[of] !== before?.[of]) || isWhole(data) !== isWhole(before)) choosing.clear();
+    if (galleryOf(data) !== galleryOf(before) || data?.kind !== before?.kind || isWhole(data) !== isWhole(before)) choosing.clear();
     else if (leaves(data) !== leaves(before)) choosing.endAll();
     pages = new Map();
     order = null;

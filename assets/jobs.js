@@ -111,14 +111,21 @@ export default ({ element, server, trigger }) => {
       const line = make('p', 'cut'), said = make('span', '', cut.text);
       const leave = () => { line.remove(); tell(); };
       line.dataset.title = cut.text.split(';')[0];
-      line.append(said, button('primary', cut.action, async () => {
-        const problem = await answerOf(server.resume([cut.kind, cut.name])).catch(() => say('The server does not answer; try it again.'));
+      const answered = async (call, then = poll) => {
+        const problem = await answerOf(call).catch(() => say('The server does not answer; try it again.'));
         if (problem) said.textContent = problem;
-        else { leave(); openTab(cut.tab); poll(); }
-      }), button('', say('Not now'), () => {
+        else { leave(); then(); }
+      };
+      const notNow = () => {
         sessionStorage.setItem(LATER, JSON.stringify([...later(), cut.key]));
         leave();
-      }));
+      };
+      line.append(said, button('primary', cut.action, () => answered(server.resume([cut.kind, cut.name]), () => {
+        openTab(cut.tab);
+        poll();
+      })));
+      // What was made for it and is empty is nothing that anybody wants to keep: it goes with the offer.
+      line.append(cut.empty ? button('', say('Remove it'), () => answered(server.give_up(cut.name))) : button('', say('Not now'), notNow));
       return line;
     }));
     tell();
@@ -154,6 +161,7 @@ export default ({ element, server, trigger }) => {
   const goAway = () => { away = true; };
   const comeBack = () => {
     if (document.hidden) return;
+    if (away) unifex.searches?.(true);  // saved, renamed or deleted in another tab
     returned ||= away;
     away = false;
     poll();

@@ -1,6 +1,22 @@
 // What the page does by itself. Everything is delegated to the document, so that it works whenever a part is drawn anew.
 () => {
   window.unifex ||= {};
+  // The second press of a double click is meant for what the first was: where that made way for something else, as the next
+  // row of a list that gets shorter, or was moved, it is nobody's.
+  const TWICE_MS = 500, NEAR = 8;
+  let press = { at: -Infinity }, isStray = false;
+  document.addEventListener('pointerdown', ({ target, clientX: x, clientY: y }) => {
+    const on = target.closest('button, a, input, label, summary, [role]') ?? target, last = press;
+    press = { at: performance.now(), x, y, on, of: JSON.stringify(on.dataset) };  // rows are changed in their places
+    const isNear = press.at - last.at < TWICE_MS && Math.hypot(x - last.x, y - last.y) < NEAR;
+    isStray = isNear && (on !== last.on || press.of !== last.of);
+  }, true);
+  document.addEventListener('click', (event) => {
+    if (!isStray || !event.isTrusted || !event.detail) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, true);
+
   unifex.pressed = 0;  // counts what people do: an outcome comes into view once for each (reveal.js)
   const drawing = (target) => Boolean(target.closest?.('.boxes, .region-tools [data-do=add]'));  // on the picture one looks at
   for (const kind of ['click', 'drop', 'paste', 'change']) {
@@ -11,6 +27,10 @@
   for (const kind of ['wheel', 'touchmove']) {  // who scrolls is looking elsewhere
     document.addEventListener(kind, () => { unifex.scrolled = unifex.pressed; }, { capture: true, passive: true });
   }
+
+  document.addEventListener('click', ({ target }) => {  // for address.js, which comes later
+    unifex.tab = target.closest('#tabs > .tab-wrapper [role=tab]')?.dataset.tabId ?? unifex.tab;
+  }, true);
 
   const remembered = localStorage.getItem('unifex-theme');
   if (remembered) document.body.classList.toggle('dark', remembered === 'dark');

@@ -5,12 +5,14 @@ import json
 import zipfile
 from pathlib import Path
 
+import gradio as gr
 import httpx
 import pytest
 
 from tests.support.drawing import write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import serve
+from unifex.cli.settings import Settings
 from unifex.core.errors import UnifexError
 from unifex.core.progress import finish
 from unifex.exports.export import sent
@@ -26,6 +28,8 @@ from unifex.retrieval.browsing import Listings
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.ui.components.chosen import MOST, Chosen
+from unifex.ui.components.chosen_items import ChosenItems, Elsewhere
+from unifex.ui.context import AppContext
 
 
 def ids_of(gallery, *paths) -> list[int]:
@@ -130,6 +134,23 @@ def test_all_but_some(gallery):
 def test_what_is_no_choice_is_refused(told):
     with pytest.raises(UnifexError):
         Chosen.told(told)
+
+
+def test_what_another_tab_has_left_out_is_not_said_to_be_done_again(gallery):
+    context = AppContext(Settings(library=gallery.folder.parent), Library(gallery.folder.parent), gallery.embedder)
+    with gr.Blocks():
+        chosen = ChosenItems(context)
+        chosen.build()
+        nowhere = Elsewhere(lambda name: {}, lambda name: {}, lambda name, ids: {}, [])
+        chosen.wire(gr.State(), gr.State(), nowhere)
+    told = [gallery.name, ids_of(gallery, "signs/cross/1.png", "shapes/disc/0.png"), ""]
+    assert "2 images left out" in chosen.act(json.dumps(["leave", *told]))[chosen.notice]
+    for action in ("leave", "label", "tag", "remove"):
+        answer = chosen.act(json.dumps([action, *told[:2], "round"]))
+        assert "Nothing was done" in answer[chosen.notice]
+        assert f"none of the chosen items is in &#39;{gallery.name}&#39; any more" in answer[chosen.notice]
+        assert chosen.corrected in answer  # what is shown is of before
+    assert len(gallery.corrections()) == 2
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The Evaluate tab's tables and lists as HTML."""
 
 import html
-from base64 import b64decode
+import re
 from dataclasses import replace
 
 import gradio as gr
@@ -24,6 +24,7 @@ from unifex.gallery.library import Library
 from unifex.ui.components.corrections_view import CorrectionsView
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.context import AppContext
+from unifex.ui.item_routes import item_routes
 from unifex.ui.rendering import evaluation_report, failure_lists
 from unifex.ui.tabs.evaluate_tab import EvaluateTab
 
@@ -115,10 +116,35 @@ def test_strangers_are_not_told_where_what_was_corrected_lies(public, gallery):
     view = CorrectionsView(context)
     with gr.Blocks():
         view.build()
-    said = failure_lists.corrections(gallery.corrections(), gallery.idle_corrections(), True, with_file=not public)
+    said = failure_lists.corrections(gallery.corrections(), gallery.idle_corrections(), True)
     assert said.index(last.path) < said.index(first.path)  # what was left out can be taken back at once
-    told = "".join(b64decode(part.partition('"')[0]).decode() for part in said.split("base64,")[1:])
-    assert (first.uri in told) is not public
-    shown = view.show(gallery.name)
-    assert ("base64," in str(shown.get(view.listed, ""))) is not public
-    assert view.show("not there") == {view.place: gr.update(visible=False)}
+    shown = view.show(gallery.name, 0)
+    assert (f'href="corrections/{gallery.name}"' in shown[view.listed]) is not public
+    assert any("/corrections/" in route.path for route in item_routes(context)) is not public
+    assert view.show("not there", 0) == {view.place: gr.update(visible=False)}
+
+
+def test_corrections_are_listed_part_by_part_and_all_taken_back(gallery, monkeypatch):
+    monkeypatch.setattr(failure_lists, "LISTED", 2)
+    with gallery.write() as writer:
+        items = gallery.records(gallery.snapshot().columns.ids[:5])
+        writer.correct([corrections.relabel(item, f"label {number}") for number, item in enumerate(items[:4])])
+        writer.correct([corrections.drop(items[4])])
+    library = Library(gallery.folder.parent)
+    view = CorrectionsView(AppContext(Settings(library=library.folder), library, gallery.embedder))
+    with gr.Blocks():
+        view.build()
+        view.wire(gr.Dropdown(), gr.HTML(), gr.State())
+    seen = []
+    for start, shown in ((0, 0), (2, 2), (4, 4), (6, 4)):  # of what went since, the last part is shown
+        answer = view.show(gallery.name, start)
+        assert answer[view.start] == shown
+        assert [answer[part]["visible"] for part in (view.back, view.on)] == [shown > 0, shown < 4]
+        assert f"Corrections {shown + 1} to {min(shown + 2, 5)} of 5." in answer[view.listed]
+        seen += re.findall(r'data-item="(\d+)"', answer[view.listed]) if start < 6 else []
+    assert len(set(seen)) == len(seen) == 5
+    assert answer[view.of_all]["visible"]
+    assert not answer[view.of_dropped]["visible"]
+    assert "Take 5 corrections of" in view.ask_for_all(gallery.name)
+    assert "Taken back: 5 corrections of" in view.undo_all(gallery.name)[view.notice]
+    assert gallery.corrections() == []

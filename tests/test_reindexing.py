@@ -244,8 +244,13 @@ def test_what_moved_is_the_same_item_though_its_old_place_holds_something_else(g
     before = ids(gallery)["shapes/disc/0.png"]
     (folder / "shapes/disc/0.png").rename(folder / "signs/cross/z.png")
     (folder / "shapes/disc/0.png").write_bytes(b"garbage")
-    assert run_index(gallery, folder).moved == 1
+    (folder / "shapes/disc/1.png").write_bytes(b"garbage")
+    report = run_index(gallery, folder)
+    assert report.moved == 1
     assert (ids(gallery)["signs/cross/z.png"], len(gallery)) == (before, 24)
+    told = {refused.path: refused.reason for refused in report.failed}  # what has moved does not stay there
+    assert told["shapes/disc/1.png"] == f"{told['shapes/disc/0.png']}; what was indexed there before stays"
+    assert {refused.path: refused.reason for refused in gallery.database.skipped()} == told
 
 
 ODD_ROWS = {

@@ -12,14 +12,16 @@ from functools import partial
 import gradio as gr
 import pytest
 
+from tests.support.drawing import write_folder
 from unifex.cli.settings import Settings
 from unifex.core.jobs import Jobs, State
 from unifex.core.progress import Step
 from unifex.data import uploads
 from unifex.data.item import SourceError
+from unifex.data.sources import open_source
 from unifex.gallery.duplicates import ALIKE
 from unifex.gallery.gallery import GalleryError
-from unifex.gallery.indexing import index
+from unifex.gallery.indexing import announce, index
 from unifex.gallery.library import Library
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.held_out import HoldOut
@@ -115,6 +117,20 @@ def test_what_another_program_began_since_is_not_taken_back(context, gallery, fo
     cancel_last(context)
     assert gallery.sources() == begun
     assert gallery.unfinished() == [begun[0].spec]
+
+
+def test_only_a_gallery_that_holds_nothing_goes_with_what_was_cut_off(context, gallery, folder):
+    jobs, library = IndexJobs(context), context.library
+    announce(gallery, open_source(str(folder)))
+    announce(library.get_or_create("new", lambda: gallery.embedder), open_source(str(folder)))
+    upload = write_folder(library.folder / uploads.STAGE / "sent", views=1)
+    announce(library.get_or_create("sent", lambda: gallery.embedder), open_source(str(upload)))
+    assert [cut.name for cut in context.interrupted() if jobs.holds_nothing(cut.name)] == ["new"]
+    for kept in (gallery.name, "sent"):
+        with pytest.raises(GalleryError, match="there is something in"):
+            jobs.give_up(kept)
+    jobs.give_up("new")
+    assert set(library.names()) == {gallery.name, "sent"}
 
 
 def test_a_look_that_is_withdrawn_while_another_writes_is_taken_back_when_that_ends(context, gallery, blocker):

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.browsing import (
     PHONE,
+    before_any_answer,
     choose,
     come_back,
     drop,
@@ -177,6 +178,19 @@ def test_searches_are_saved_opened_and_tell_what_is_new_and_the_last_ones_are_of
     expect(third.locator("#address-notice")).to_contain_text("a saved search that is not here")
 
 
+def test_what_was_saved_in_another_tab_is_there_when_one_comes_back(server, open_page):
+    page, other = (open_page(server.url, link=f"{server.url}#gallery=drawn&words=a+cross") for _ in range(2))
+    leave(page)
+    other.evaluate("unifex.saveSearch('elsewhere')")
+    expect(other.locator("#searches .saved .name", has_text="elsewhere")).to_be_visible()
+    expect(page.locator("#searches .saved .name", has_text="elsewhere")).to_have_count(0)
+    come_back(page)
+    expect(page.locator("#searches .saved .name", has_text="elsewhere")).to_be_visible()
+    other.once("dialog", lambda asked: asked.accept())
+    other.locator("#searches .saved li", has_text="elsewhere").get_by_role("button", name="Delete").click()
+    expect(other.locator("#searches .saved .name", has_text="elsewhere")).to_have_count(0)
+
+
 def test_recent_searches_that_read_alike_are_one_and_filters_are_told(server, open_page):
     page = open_page(server.url, link=f"{server.url}#gallery=drawn&words=a+cross")
     recent = page.locator("#searches .recent .name")
@@ -236,6 +250,33 @@ def test_an_address_opens_with_its_gallery_on_every_tab(two, open_page):
         shows(page, "all", filtered)
         page.go_back()
         shows(page, "shapes", filtered)
+
+
+def test_a_tab_that_is_pressed_while_an_address_is_opened_is_not_left_again(two, open_page):
+    """Also where it is the one that is open, and before the page's scripts are all there."""
+    page = open_page(two.url)
+    selected = page.locator("#tabs > .tab-wrapper [role=tab][aria-selected=true]")
+    with before_any_answer(page):
+        page.evaluate("unifex.go('tab=gallery&gallery=shapes')")
+        go_to(page, "Search")
+    expect(page.locator("#search-gallery input")).to_have_value("shapes")
+    settle(page)
+    expect(selected).to_have_text("Search")
+    expect(page).to_have_url(f"{two.url}#gallery=shapes")
+    held: list[Route] = []
+    page.route("**/code/*/address.js", lambda route: held.append(route))
+    for pressed, address in (("Search", ""), ("Evaluate", "tab=evaluate&")):
+        page.goto("about:blank")
+        page.goto(f"{two.url}#tab=gallery&gallery=shapes")
+        page.wait_for_selector("#first-paint", state="detached")
+        wait_until(page, lambda: bool(held))
+        go_to(page, pressed)
+        expect(selected).to_have_text(pressed)
+        held.pop().continue_()
+        expect(page.locator("#search-gallery input")).to_have_value("shapes")
+        settle(page)
+        expect(selected).to_have_text(pressed)
+        expect(page).to_have_url(f"{two.url}#{address}gallery=shapes")
 
 
 def test_order_and_groups_of_hits_stand_in_the_address(server, open_page):

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.support.browsing import choose, go_to, press_for_job, reload, settle, start_indexing
+from tests.support.browsing import choose, go_to, place_of, press_for_job, reload, settle, start_indexing
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -95,6 +95,47 @@ def test_what_is_left_out_twice_is_left_out_and_its_row_is_done(server, open_pag
     page.locator("#corrections [data-act=undo]").first.click()
     page.locator("#corrections [data-act=undo]").last.click()
     expect(head.locator("[data-act=drop]")).to_be_enabled()
+
+
+def press_twice(page: Page, button: Locator, meanwhile: str) -> None:
+    """As a double click whose second press comes once the page has changed, as ``meanwhile`` waits for."""
+    place = place_of(button)
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.evaluate("() => { const now = performance.now(); performance.now = () => now; }")  # no machine is too slow
+    for count in (1, 2):
+        page.mouse.down(click_count=count)
+        page.mouse.up(click_count=count)
+        page.wait_for_function(meanwhile)
+    page.evaluate("() => { delete performance.now; }")
+    settle(page)
+
+
+def test_a_double_click_is_not_one_for_what_comes_in_that_place(server, open_page):
+    gallery = Gallery.open(server.indexes / "flat")
+    with gallery.write() as writer:
+        writer.correct([corrections.relabel(gallery.item_at(f"{view}.png"), f"label {view}") for view in range(3)])
+    page = open_page(server.url)
+    choose(page, "#search-gallery", "flat")
+    go_to(page, "Evaluate")
+    open_corrections(page)
+    rows, told = page.locator("#corrections li"), page.locator("#correction-notice")
+    for left in (2, 1):  # the first notice moves the list, the second stands in its place
+        press_twice(
+            page, rows.first.get_by_role("button"), f"document.querySelectorAll('#corrections li').length <= {left}"
+        )
+        expect(rows).to_have_count(left)
+        expect(page.locator("#corrections")).to_be_visible()
+        expect(told).to_contain_text("Taken back")
+    go_to(page, "Gallery")
+    settle(page)
+    page.locator("#duplicates button").first.click()
+    press_for_job(page, "#find-duplicates")
+    heads = page.locator("#duplicate-groups .group-head")
+    heads.first.locator("[data-act=keep]").click()  # what came of it stands there from now on
+    expect(heads).to_have_count(2)
+    keep = heads.first.locator("[data-act=keep]")
+    press_twice(page, keep, "document.querySelectorAll('#duplicate-groups .group-head').length < 2")
+    expect(heads).to_have_count(1)
 
 
 def test_a_report_counts_what_corrections_leave_out(server, open_page, tmp_path):

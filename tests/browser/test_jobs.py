@@ -157,8 +157,16 @@ def test_a_restarted_server_says_what_was_interrupted_and_goes_on(tmp_path, open
         expect(page.locator("#jobs .interrupted")).to_contain_text("Indexing 'cut off' was interrupted")
         expect(page.locator("#jobs .interrupted")).to_contain_text("Indexing 'never begun' was interrupted; 0 items")
         page.locator(".jobs-now").click()
+        expect(page.get_by_role("button", name="Not now")).to_have_count(1)  # what is there is kept
+        page.get_by_role("button", name="Remove it").click()
+        expect(page.locator("#jobs .interrupted")).not_to_contain_text("never begun")
+        assert not (tmp_path / "indexes" / "never begun").exists()
         page.get_by_role("button", name="Resume").first.click()
         expect(page.locator("#index-outcome")).to_contain_text(f"The gallery has {IMAGES} items", timeout=90_000)
+        go_to(page, "Search")
+        page.locator("#search-gallery input").click()
+        expect(page.get_by_role("option", name="cut off")).to_be_visible()
+        expect(page.get_by_role("option", name="never begun")).to_have_count(0)
         page.context.close()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browsing import PHONE, drop, first_hit, go_to, settle, stand_still
+from tests.support.browsing import PHONE, before_any_answer, drop, first_hit, go_to, settle, stand_still
 from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from tests.support.serving import Server, serve
@@ -113,6 +113,19 @@ def test_map_and_grids_share_filters_and_what_is_chosen(server, open_page):
     page.locator("#detail").get_by_role("button", name="Show on the map").click()
     expect(page.locator("#map-chosen .chosen-head")).to_contain_text("1 item chosen")
     ringed(page, 1)
+
+
+def test_the_map_opens_with_filters_whose_pictures_are_not_there_yet(server, open_page):
+    page = open_page(server.url)
+    go_to(page, "Map")
+    settle(page)
+    go_to(page, "Gallery")
+    settle(page)
+    with before_any_answer(page):
+        ticked(page, "#gallery-filters", "disc")
+        go_to(page, "Map")
+    expect(page.locator("#map-filters .chips li", has_text="Label: disc")).to_be_visible()
+    faded(page, 27)
 
 
 STAR_JS = """() => {

@@ -184,7 +184,6 @@ def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
     expect(page.locator("#gallery-facts h3")).to_have_text("small")
     reload(page)
     page.wait_for_selector("#header .ready")
-    settle(page)  # the address is opened: it would lead back from a tab that is pressed before
     go_to(page, "Search")
     choose(page, "#search-gallery", "small")
     go_to(page, "Gallery")

@@ -90,6 +90,32 @@ def test_what_others_are_renamed_to_is_followed_on_every_tab(server, open_page):
     expect(first_hit(searching)).to_be_visible()
 
 
+def test_what_was_chosen_stays_so_under_the_new_name(server, open_page):
+    page, other = (open_page(server.url, link=f"{server.url}#gallery=beta", pictures_go=True) for _ in range(2))
+    go_to(page, "Gallery")
+    settle(page)  # pictures that are drawn when the tab is opened are there
+    for card in (0, 2):
+        page.locator("#pictures .card[data-item] .pick").nth(card).click()
+    chosen = page.locator("#pictures .tools b")
+    expect(chosen).to_have_text("2 chosen")
+    go_to(page, "Map")
+    press_for_job(page, "#map-button")
+    page.evaluate("unifex.lasso(['beta', [2, 3, 5]])")
+    head = page.locator("#map-chosen .chosen-head")
+    expect(head).to_contain_text("3 items chosen")
+    rename(other, "beta", "gamma")
+    come_back(page)
+    expect(field(page, "map-gallery")).to_have_value("gamma")
+    settle(page)
+    expect(head).to_contain_text("3 items chosen")
+    go_to(page, "Gallery")
+    expect(page.locator("#pictures [data-gallery=gamma] .card.chosen")).to_have_count(2)
+    expect(chosen).to_have_text("2 chosen")
+    go_to(page, "Map")
+    page.locator("#search-within").click()
+    expect(page).to_have_url(re.compile(r"#gallery=gamma&within=2,3,5$"))
+
+
 def test_a_search_its_marks_and_what_leads_back_to_it_go_with_the_new_name(server, open_page):
     page = open_page(server.url, link=f"{server.url}#gallery=beta&items=3", pictures_go=True)
     expect(first_hit(page)).to_be_visible()

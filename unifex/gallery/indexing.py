@@ -160,6 +160,8 @@ class _Run:
         self._failure: SourceError | None = None
         self._batch: list[Embedded] = []
         self._refused: list[Skipped] = []
+        self._staying: list[tuple[int, Stored | None]] = []  # by its number among those that failed, what was there
+        self._found_elsewhere: set[int] = set()  # ids of items that have moved
         self._touched: list[tuple[Stored, Item]] = []
         self._moved: list[tuple[int, Embedded]] = []
         self._left: list[int] = []
@@ -268,10 +270,18 @@ class _Run:
         if refused.unread or (stored and self._known.places.look(*stored.place) is Place.CHANGED):
             self._unread.add(refused.path)
         if self._stays(refused, stored):
-            refused = replace(refused, reason=f"{refused.reason}; {say(STAYS)}")
+            self._staying.append((len(self.counts.failed), stored))
         self.counts.done += 1
         self.counts.failed.append(refused)
         self._refused.append(refused)
+
+    def _tell_what_stays(self) -> None:
+        """Of refused files, where it is known what became of what was there: it may have been found elsewhere."""
+        for number, stored in self._staying:
+            if stored is None or stored.id not in self._found_elsewhere:
+                refused = self.counts.failed[number]
+                self.counts.failed[number] = told = replace(refused, reason=f"{refused.reason}; {say(STAYS)}")
+                self._refused.append(told)
 
     def _stays(self, refused: Skipped, stored: Stored | None) -> bool:
         if stored is None:
@@ -292,6 +302,7 @@ class _Run:
                 self.counts.done += 1
                 self.counts.moved += 1
                 self.replaced.discard(moved.id)
+                self._found_elsewhere.add(moved.id)
                 self._moved.append((moved.id, outcome))
             elif item.keep and (same := self._known.called_the_same(item, outcome.sha256)):
                 self._skip(same, item)
@@ -379,6 +390,7 @@ class _Run:
         """Keep what is finished, drop what is not, leave the gallery ready to search."""
         self._ahead.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._tell_what_stays()
         self._commit()
         self.counts.ended = ended = self.writer.tidy()
         self._found_again(ended.moved)

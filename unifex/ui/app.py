@@ -38,7 +38,7 @@ from unifex.ui.endpoints import add_endpoints
 from unifex.ui.gallery_names import called_now
 from unifex.ui.health import health_route
 from unifex.ui.item_routes import item_routes
-from unifex.ui.listening import Updates, follow, listen
+from unifex.ui.listening import Updates, follow, listen, mirror
 from unifex.ui.neighbour_routes import neighbour_routes
 from unifex.ui.page import Page
 from unifex.ui.page_state import Selection, Wish
@@ -128,7 +128,7 @@ class _Tabs:
         self.chosen, self.opener = ChosenItems(context), LinkOpener(context)
         self.train = TrainTab(context, self.item_view, self.gallery)
         resume = {"index": self.gallery.jobs.resume, "train": self.train.jobs.resume}
-        self.tray = JobTray(context, resume)
+        self.tray = JobTray(context, resume, self.gallery.jobs.holds_nothing, self.gallery.jobs.give_up)
 
     def get_ready(self, page: Page, header: gr.HTML) -> None:
         """The header tells what the server is doing; galleries appear as they are made."""
@@ -216,8 +216,8 @@ class _Tabs:
         listen(anywhere, self.gallery.show_facts, self.gallery.asked, self.gallery.showing)
         drawn = [evaluate.gallery, evaluate.drawn, evaluate.before]
         listen([*anywhere, page.select], evaluate.show_corrections, drawn, evaluate.corrected)
-        anew = [*anywhere, page.select, evaluate.gallery.change]
-        listen(anew, evaluate.said.show, [evaluate.gallery], evaluate.said.shown)
+        anew = [*anywhere, page.select, evaluate.gallery.change, evaluate.said.start.change]
+        listen(anew, evaluate.said.show, evaluate.said.asked, evaluate.said.shown)
         self.map.follow(corrected)
 
     def share_filters(self, visited: Dependency) -> None:
@@ -242,8 +242,7 @@ class _Tabs:
         addressed = [searched.gallery, self.map.mapped, mapped.view, searched.view]
         follow(visited, self.map.follow_address, addressed, [mapped.view])
         listen(mapped.view.input, narrow, asked, shared)
-        listen(pictures.view.input, lambda view: {mapped.browsed: view}, [pictures.view], [mapped.browsed])
-        listen(searched.view.change, lambda: {mapped.browsed: ""}, None, [mapped.browsed])
+        listen(searched.view.change, None, None, [mapped.browsed], js="() => ['']")
 
     def share_galleries(
         self, gallery_page: gr.Tab, evaluate_page: gr.Tab, map_page: gr.Tab, train_page: gr.Tab
@@ -255,6 +254,7 @@ class _Tabs:
         evaluate, mapped, train = self.evaluate, self.map, self.train
         searched = self.search.gallery, self.search.unasked
         share_gallery(gallery_page, self.gallery.gallery, *searched)
+        mirror(self.gallery.view.input, self.gallery.view, mapped.filters.browsed)
         opened = share_gallery(evaluate_page, evaluate.gallery, *searched)
         listen(opened, evaluate.choose_gallery, [evaluate.gallery], evaluate.choices)
         opened = share_gallery(map_page, mapped.gallery, *searched)

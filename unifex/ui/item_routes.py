@@ -6,7 +6,8 @@ video that it is a frame of, in the parts that are asked for; not on a public se
 ``/items/GALLERY?start=N&count=M&view=VIEW`` are items as JSON, those of a :class:`unifex.ui.view.View` in its order;
 ``?ids=1,2`` are these. ``/ids/GALLERY?view=VIEW`` are the ids of all of them, by which a page that goes on through them
 knows where it was, whatever changes meanwhile. ``/facets/GALLERY?view=VIEW`` is what there is to filter by, counted
-(``&part=TEXT``: of names that contain it), ``/tags/GALLERY`` its tags.
+(``&part=TEXT``: of names that contain it), ``/tags/GALLERY`` its tags. ``/corrections/GALLERY`` is what people said of
+its items, as a CSV; not on a public server, since it tells where images lie.
 Whoever may not see a gallery gets the same answer as for one that is not there.
 """
 
@@ -30,6 +31,7 @@ from unifex.core import images, thumbnails
 from unifex.core.errors import UnifexError
 from unifex.core.language import say
 from unifex.core.text import reason
+from unifex.gallery.corrections import as_csv
 from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.retrieval.facets import facets
 from unifex.ui.context import AppContext
@@ -37,7 +39,18 @@ from unifex.ui.page_state import item_id
 from unifex.ui.rendering.filter_list import facet_list
 from unifex.ui.rendering.grid import GridItem
 from unifex.ui.server.door import check_logged_in, refused
-from unifex.ui.server.picture_addresses import FACETS, IDS, ITEMS, PIXELS, PREVIEW, TAGS, THUMBNAIL, VIDEO, version
+from unifex.ui.server.picture_addresses import (
+    CORRECTIONS,
+    FACETS,
+    IDS,
+    ITEMS,
+    PIXELS,
+    PREVIEW,
+    TAGS,
+    THUMBNAIL,
+    VIDEO,
+    version,
+)
 from unifex.ui.server.rates import Refusal
 from unifex.ui.view import MOST_CHARACTERS, View
 
@@ -96,6 +109,7 @@ def item_routes(context: AppContext) -> list[APIRoute]:
     routes[f"/{FACETS}/{{gallery}}"] = _facets(context)
     if not context.settings.public:
         routes[f"/{VIDEO}/{{gallery}}/{{item}}"] = _videos(context)
+        routes[f"/{CORRECTIONS}/{{gallery}}"] = _corrections(context)
     return [APIRoute(path, handler, include_in_schema=False) for path, handler in routes.items()]
 
 
@@ -190,6 +204,17 @@ def _tags(context: AppContext) -> Handler:
     def answer(request: Request, gallery: str) -> Response:
         def given() -> Response:
             return JSONResponse({"tags": context.gallery(gallery).tags()}, headers=FRESH)
+
+        return answered(request, given)
+
+    return answer
+
+
+def _corrections(context: AppContext) -> Handler:
+    def answer(request: Request, gallery: str) -> Response:
+        def given() -> Response:
+            table = as_csv(context.gallery(gallery).corrections())
+            return Response(table.encode("utf-8-sig"), media_type="text/csv", headers=FRESH)
 
         return answered(request, given)
 

@@ -154,16 +154,22 @@ class ChosenItems:
 
     def remove(self, name: str, chosen: Chosen, _: str) -> Updates:
         """They are not in the gallery any more."""
-        gallery = self.context.writable(name)
-        ids = chosen.of(gallery, self.context.listed)
+        gallery, ids = self._meant(name, chosen)
         return self._begin(gallery, changing.removing(gallery, ids), len(ids), _FILES_STAY)
 
     def _change(
         self, name: str, chosen: Chosen, change: changing.Change, done: Callable[[str], str], text: str
     ) -> Updates:
+        gallery, ids = self._meant(name, chosen)
+        return self._begin(gallery, changing.changing(gallery, ids, change, done), len(ids), text)
+
+    def _meant(self, name: str, chosen: Chosen) -> tuple[Gallery, list[int]]:
+        """What is to be changed. Raises :class:`MeantOthers` where all of it is gone by now, as by another tab."""
         gallery = self.context.writable(name)
         ids = chosen.of(gallery, self.context.listed)
-        return self._begin(gallery, changing.changing(gallery, ids, change, done), len(ids), text)
+        if not gallery.records(ids):
+            raise MeantOthers(say("none of the chosen items is in '{name}' any more", name=name))
+        return gallery, ids
 
     def _begin(self, gallery: Gallery, work: Work[str], count: int, text: str) -> Updates:
         """Few items are changed at once, many by a job."""

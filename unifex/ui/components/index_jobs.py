@@ -27,6 +27,7 @@ from unifex.gallery.indexing import PruneRefused, announce, index
 from unifex.gallery.library import Library
 from unifex.gallery.records import Asked
 from unifex.models.embedder import Embedder
+from unifex.ui.components.job_tray import check_idle
 from unifex.ui.context import AppContext
 from unifex.ui.gallery_names import free_name, gallery_of
 from unifex.ui.rendering import gallery_report
@@ -173,6 +174,26 @@ class IndexJobs:
             raise GalleryError(say("there is nothing to go on with; '{name}' is complete", name=name))
         first = waiting[0]
         return self.start(first.spec, name, first.reading, asked=first.asked, may_be_empty=True)
+
+    def holds_nothing(self, name: str) -> bool:
+        """Whether a gallery was made for what was cut off and has nothing of it: with it nothing is lost."""
+        library = self.context.library
+
+        def is_empty(gallery: Gallery) -> bool:
+            known = gallery.sources()
+            kept = any(source.complete or uploads.is_staged(library.folder, source.spec) for source in known)
+            return not (kept or gallery.database.has_items() or gallery.corrections())
+
+        return library.ask(name, is_empty) is True
+
+    def give_up(self, name: str) -> None:
+        """Nobody goes on with what was cut off: its gallery goes, in which nothing is."""
+        self.context.check_writable()
+        check_idle(self.context, name)
+        if not self.holds_nothing(name):
+            raise GalleryError(say("there is something in '{name}' by now; the Gallery tab deletes it", name=name))
+        self.context.uploads.delete_gallery(name)
+        self.context.left(name)
 
 
 def _nothing() -> None:

@@ -54,10 +54,13 @@ _ENDED = {State.DONE: to_say("done"), State.CANCELLED: to_say("cancelled")}
 @dataclass
 class JobTray:
     """``resume``: by kind, what goes on with what was cut off; it is given the name and raises what is in the way.
+    Where a gallery that was to be made ``holds_nothing``, one can ``give_up`` with it; both are given its name.
     ``server``: which one this is: one that was started anew knows nothing of what pages kept in the one before."""
 
     context: AppContext
     resume: dict[str, Callable[[str], Job]] = field(default_factory=dict)
+    holds_nothing: Callable[[str], bool] = lambda name: False
+    give_up: Callable[[str], None] = lambda name: None
     server: str = field(default_factory=lambda: uuid4().hex)
 
     def build(self) -> None:
@@ -94,10 +97,10 @@ class JobTray:
                 return reason(error)
             return ""
 
-        def interrupted(_: Any) -> list[dict[str, str]]:
+        def interrupted(_: Any) -> list[dict[str, Any]]:
             return [
                 {"kind": cut.kind, "name": cut.name, "text": cut.text, "action": cut.action, "tab": KINDS[cut.kind].tab,
-                 "key": f"{cut.kind} {cut.name}"}
+                 "key": f"{cut.kind} {cut.name}", "empty": cut.kind == "index" and self.holds_nothing(cut.name)}
                 for cut in self.context.interrupted()
             ]  # fmt: skip
 
@@ -109,7 +112,14 @@ class JobTray:
                 return reason(error)
             return ""
 
-        return [jobs, cancel, interrupted, resume]
+        def give_up(name: Any) -> str:
+            try:
+                self.give_up(str(name))
+            except ERRORS as error:
+                return reason(error)
+            return ""
+
+        return [jobs, cancel, interrupted, resume, give_up]
 
 
 @dataclass

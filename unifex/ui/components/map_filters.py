@@ -26,7 +26,7 @@ class MapFilters:
 
     def build(self) -> None:
         """Lay the bar out."""
-        self.browsed = gr.State("")
+        self.browsed = gr.HTML("", html_template="", visible="hidden")  # the page's own, there before any answer
         self.view = filter_bar("map-filters", "map", {})
         self.left = gr.HTML("", html_template="", js_on_load=told_to_map("left"), elem_id="map-left")
 

@@ -13,13 +13,13 @@ from unifex.core.text import plural, shortened
 from unifex.evaluation.evaluation import Evaluation
 from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
 from unifex.evaluation.parts import Part
-from unifex.gallery.corrections import Correction, as_csv
+from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Record
 from unifex.ui.rendering.grouped_grid import Act, Group, GroupItem
-from unifex.ui.rendering.html import data_uri
+from unifex.ui.server.picture_addresses import corrections_of
 
 WRONG, MISSED = 3, 2  # hits and items that are shown of a failed query
-LISTED, IN_A_FILE = 500, 1000  # corrections that are shown, and that a file is made of while one looks
+LISTED = 500  # corrections that are shown at a time
 
 
 def key(said: Correction) -> int:
@@ -139,14 +139,15 @@ def _whose(part: Part) -> str:
 
 
 def corrections(
-    said: Sequence[Correction], idle: Container[Correction], editable: bool, with_file: bool = True
+    said: Sequence[Correction], idle: Container[Correction], editable: bool, start: int = 0, table: str = ""
 ) -> Markup:
-    """What was said of the gallery's items, each of the first with a way back; ``idle``: those that do not apply;
-    ``with_file``: all in a table, which tells where images lie.
+    """What was said of the gallery's items, each with a way back: :data:`LISTED` of it from ``start`` on. ``idle``:
+    those that do not apply; ``table``: the gallery whose table of all of them can be had.
 
     What was left out comes last: all of that can be taken back at once.
     """
     said = sorted(said, key=lambda correction: correction.kind == "drop")
-    rows = [(key(correction), correction.sentence, correction in idle) for correction in said[:LISTED]]
-    table = data_uri(as_csv(said)) if with_file and len(said) <= IN_A_FILE else ""
-    return render("corrections.html", rows=rows, csv=table, more=len(said) - len(rows), editable=editable)
+    rows = [(key(correction), correction.sentence, correction in idle) for correction in said[start : start + LISTED]]
+    shown = {"start": start + 1, "to": start + len(rows), "count": len(said)}
+    which = say("Corrections {start:,} to {to:,} of {count:,}.", **shown) if len(said) > LISTED else ""
+    return render("corrections.html", rows=rows, which=which, table=table and corrections_of(table), editable=editable)

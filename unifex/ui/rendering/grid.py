@@ -78,13 +78,13 @@ class Rights:
 
 
 def hits_grid(
-    gallery: str, hits: Iterable[Hit], rights: Rights, view: View, question: str, answer: int, more: bool
+    gallery: Gallery, hits: Iterable[Hit], rights: Rights, view: View, question: str, answer: int, more: bool
 ) -> str:
     """Hits, best first, and what the page needs to put them into the order of a view. ``answer`` tells this answer
     from others, also to the same ``question``; there may be ``more`` hits, which are asked for by it."""
     items = [GridItem.of_hit(hit, view.order) for hit in hits]
-    shown = {"question": question, "answer": answer, "more": more}
-    return _grid(gallery, "hits", items, **asdict(rights), **shown)
+    shown = {"id": gallery.config.id, "question": question, "answer": answer, "more": more}
+    return _grid(gallery.name, "hits", items, **asdict(rights), **shown)
 
 
 def further_hits(hits: Iterable[Hit], view: View, answer: int, more: bool) -> str:
@@ -115,6 +115,7 @@ def whole_grid(gallery: Gallery, total: int, rights: Rights, view: str = "") -> 
     nothing = say("Nothing is left: remove a filter.") if len(snapshot) else say("Nothing is here yet: add images.")
     lead = "" if total else nothing
     told = {
+        "id": gallery.config.id,
         "total": total,
         "version": f"{gallery.config.id} {snapshot.columns.version}",
         "view": view,

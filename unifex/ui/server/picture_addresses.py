@@ -10,6 +10,7 @@ from urllib.parse import quote
 from unifex.gallery.gallery import Record
 
 THUMBNAIL, PREVIEW, PIXELS = "thumb", "picture", "pixels"
+CORRECTIONS = "corrections"  # the table of what people said
 VIDEO = "video"  # of which an item is a frame; on a public server there is none
 COMPRESSED = rf"/({THUMBNAIL}|{PREVIEW}|{PIXELS}|{VIDEO})/[^/]+/\d+$|/\d+/thumb$"  # paths of what is so already
 ITEMS, IDS, TAGS, CHOSEN, FACETS, ALIKE, LABELS = "items", "ids", "tags", "chosen", "facets", "alike", "labels"
@@ -28,3 +29,8 @@ def address(kind: str, gallery: str, record: Record) -> str:
     """Where a picture of an item is: its :data:`THUMBNAIL`, a :data:`PREVIEW` of the image, or all :data:`PIXELS`."""
     name = quote(gallery, safe=_PLAIN)
     return f"{kind}/{name}/{record.id}?v={version(record)}"
+
+
+def corrections_of(gallery: str) -> str:
+    """Where the table of what was said of a gallery's items is."""
+    return f"{CORRECTIONS}/{quote(gallery, safe=_PLAIN)}"

@@ -32,6 +32,7 @@ from unifex.ui.components.map_filters import MapFilters, told_to_map
 from unifex.ui.components.map_star import query_star
 from unifex.ui.components.pressing import ask_for_job, or_say
 from unifex.ui.context import ERRORS, AppContext
+from unifex.ui.gallery_names import called_now
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.page_state import LastResult, Selection, Wish, item_id
 from unifex.ui.rendering import map_lists
@@ -266,14 +267,15 @@ class MapTab:
     # --- handlers: chosen items ----------------------------------------------------------------------------------
 
     def list_chosen(self, name: str | None, told: str) -> Updates:
-        """(gallery, items in the lasso with theirs) -> those that are there: what is chosen, its list, actions."""
+        """(gallery, items in the lasso with theirs, whatever that is called by now) -> those that are there: what is
+        chosen, its list, actions."""
         try:
             chosen = Selection.told(told)
         except UnifexError as error:
             return self._none(message(say("Those are no items"), reason(error), "warning"))
         try:
-            gallery = self.context.gallery(name)
-            records = gallery.records(chosen.of(name))
+            gallery, known_as = self.context.gallery(name), called_now(self.context.library, chosen.gallery)
+            records = gallery.records(chosen.called(chosen.gallery, known_as).of(name))
         except ERRORS:
             return self._none(map_lists.invitation())
         if not records:
@@ -319,6 +321,9 @@ class MapTab:
         gallery = self.context.writable(name)
         with gallery.write() as writer:
             corrected = change(gallery, writer, chosen.of(name))
+        if not corrected:  # as after another tab; what is shown is of before
+            gone = say("none of the chosen items is in '{name}' any more", name=gallery.name)
+            return {self.notice: message(say("Not corrected"), gone, "error"), self.item_view.corrected: Wish.new()}
         text = say("The Evaluate tab lists all corrections and can undo them.")
         items = plural(corrected, "item", "items")
         return {self.notice: message(f"{items} {done}", text, "good"),

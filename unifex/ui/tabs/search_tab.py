@@ -370,7 +370,7 @@ class SearchTab:
         more, rights = len(result.hits) == form.k, self.context.rights(gallery.name)
         return {
             self.status: status + folding,
-            self.grid: hits_grid(gallery.name, result.hits, rights, form.shown, form.question, Wish.new().number, more),
+            self.grid: hits_grid(gallery, result.hits, rights, form.shown, form.question, Wish.new().number, more),
             self.found: found,
             self.asked: asked,
             self.finding.copies.awaited: folding == comparing(),
