@@ -19,6 +19,7 @@ from tests.support.browsing import (
     first_hit,
     go_to,
     place_of,
+    press_for_job,
     reload,
     settle,
     wait_until_it_listens,
@@ -60,6 +61,17 @@ def open_training(page: Page, gallery: str) -> None:
     settle(page)  # the tab takes over the gallery that is being searched
     if field(page, "train-gallery").input_value() != gallery:
         choose(page, "#train-gallery", gallery)
+
+
+def rename(page: Page, name: str, new: str) -> None:
+    go_to(page, "Gallery")
+    choose(page, "#manage-gallery", name)
+    page.get_by_role("button", name="Rename").first.click()
+    settle(page)  # fields that have just appeared take their first value once more
+    field(page, "new-name").fill(new)
+    page.locator("#rename-button").click()
+    expect(page.locator("#manage-notice")).to_contain_text(f"'{name}' is now '{new}'")
+    settle(page)
 
 
 def scores(page: Page) -> list[float]:
@@ -169,6 +181,49 @@ def test_a_change_of_model_is_told_once_of_its_gallery_and_what_becomes_of_that_
     expect(page.locator("#train-curves .scatterlayer .trace")).to_have_count(3)
 
 
+def test_what_a_gallery_has_trained_is_found_again_after_a_second_training_a_rename_and_a_restart(
+    embedder, open_page, tmp_path
+):
+    indexes, models = tmp_path / "indexes", {"drawn-neck": "Quick", "drawn-neck-2": "Few"}
+    run_index(Gallery.create(indexes / "drawn", embedder), write_folder(tmp_path / "pictures", views=8))
+    with serve(indexes) as running:
+        page = open_page(running.url)
+        open_training(page, "drawn")
+        opened = field(page, "train-models")
+        expect(opened).to_be_hidden()
+        for model, preset in models.items():
+            expect(field(page, "train-name")).to_have_value(model)
+            choose(page, "#train-preset", preset)
+            press_for_job(page, "#train-button")
+            expect(page.locator("#before-after-table")).to_contain_text(model, timeout=120_000)
+            expect(opened).to_have_value(model)
+        settle(page)
+        choose(page, "#train-models", "drawn-neck")
+        expect(page.locator("#train-outcome")).to_contain_text("drawn-neck: ")
+        page.wait_for_function(THREE_EPOCHS_JS)
+        settle(page)
+        rename(page, "drawn", "renamed")
+        go_to(page, "Train")
+        expect(field(page, "train-gallery")).to_have_value("renamed")
+        expect(page.locator("#train-outcome")).to_contain_text("drawn-neck-2: ")
+        expect(opened).to_have_value("drawn-neck-2")
+        page.close()
+    with serve(indexes) as running:
+        page = open_page(running.url)
+        open_training(page, "renamed")
+        expect(field(page, "train-models")).to_have_value("drawn-neck-2")
+        expect(page.locator("#before-after-table")).to_contain_text("drawn-neck-2")
+        choose(page, "#train-models", "drawn-neck")
+        page.wait_for_function(THREE_EPOCHS_JS)
+        expect(page.locator("#train-outcome")).to_contain_text("drawn-neck: ")
+        with page.expect_download() as download:
+            page.locator("#train-download").click()
+        assert download.value.suggested_filename == "drawn-neck.zip"
+        press_for_job(page, "#train-use")
+        expect(page.locator("#train-notice")).to_contain_text("Searching with 'drawn-neck' now")
+        page.close()
+
+
 @pytest.mark.slow
 def test_late_blocks_learn_from_an_uploaded_folder_and_a_gallery_of_its_own_has_other_hits(server, open_page, tmp_path):
     page = open_page(server.url)
@@ -252,8 +307,8 @@ def test_it_goes_on_without_its_page_is_stopped_gone_on_with_and_kept_while_anot
 REFUSED = (
     ("train-name", "unifex-lite-4", "there is a model 'unifex-lite-4' already"),
     ("train-name", "a/b", "cannot name a model"),
-    ("train-dropout", "3", "dropout 3.0 is not between 0 and 0.95"),
-    ("train-dims", "wide", "dims 'wide' is not a number"),
+    ("train-dropout", "3", "Dropout 3.0 is not between 0 and 0.95"),
+    ("train-dims", "wide", "Sizes of embeddings 'wide' is not a number"),
     ("train-min-images", "99", "not enough to train on"),
 )
 

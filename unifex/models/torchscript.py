@@ -20,7 +20,7 @@ from unifex.core.files import new_folder, whole_file, write_atomically
 from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.preprocessing import Preprocessing
-from unifex.core.text import reason
+from unifex.core.text import command, reason
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
 
 if TYPE_CHECKING:
@@ -135,6 +135,11 @@ def _load(file: Path) -> torch.jit.ScriptModule:
     except (RuntimeError, ValueError) as error:
         told = say("{file} is not a TorchScript file, as torch.jit.save writes it, or it is damaged", file=file)
         raise BackboneError(told) from error
+
+
+def exporting(model: str) -> str:
+    """The command that writes a model and the imported file that it stands on as one."""
+    return command("export", "--model", model, "--format", "torchscript", "--out", "FILE.pt")
 
 
 def is_pickle(file: Path) -> bool:
