@@ -98,7 +98,13 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     page = open_page(server.url)
     open_training(page, "drawn")
     expect(page.locator("#train-data")).to_contain_text("looked for among all labelled items")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "labels.csv").write_text("path,label\n", encoding="utf-8")
     upload_labelled(page, tmp_path / "figures")
+    received = page.locator("#train-received")
+    expect(received).to_contain_text("28 images added to 'figures'")
+    received.get_by_text("1 file left out, and why").click()
+    expect(received).to_contain_text("a table; called manifest.csv, at the top, it would give the labels")
     expect(page.locator("#train-data .tiles")).to_contain_text(
         "20"
     )  # few images: two of the seven of every class are held out
@@ -358,6 +364,7 @@ def test_presets_set_their_fields_and_what_cannot_be_trained_says_why(server, op
         expect(page.locator("#train-button")).to_be_visible()
         settle(page)  # what is typed while an answer is drawn may be lost
         field(page, box).fill(usual)
+        expect(page.locator("#train-problem")).to_be_empty()
         settle(page)
 
 

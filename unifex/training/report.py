@@ -15,6 +15,7 @@ from typing import Any
 
 from unifex.core import disk
 from unifex.core.files import verify, with_checksum, write_atomically
+from unifex.core.json_text import parse_json
 from unifex.core.language import to_say
 from unifex.core.text import reason
 from unifex.evaluation.compare import PCA, RAW
@@ -110,7 +111,7 @@ class TrainReport:
 def keep_report(models: Path, report: TrainReport) -> None:
     """Keep it for the model of its name."""
     disk.make_folder(models / REPORTS)
-    as_read = json.loads(json.dumps(asdict(report)))  # the checksum is of what will be read
+    as_read = parse_json(json.dumps(asdict(report)))  # the checksum is of what will be read
     write_atomically(_path(models, report.model), with_checksum(as_read))
 
 

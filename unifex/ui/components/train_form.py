@@ -124,8 +124,9 @@ class TrainForm:
 
     @property
     def edited(self) -> list[Callable]:
-        """The events that come when somebody changes something."""
-        return [self.preset.input, self.loss.input, *(field.input for field in self.advanced.values())]
+        """The events that come when somebody changes something; of a text what is pasted is no input."""
+        advanced = [field.change if isinstance(field, gr.Textbox) else field.input for field in self.advanced.values()]
+        return [self.preset.input, self.loss.input, *advanced]
 
     def wire(self) -> None:
         """A preset fills the form in; a loss brings its margin and its sub-centres; both bring their advice.

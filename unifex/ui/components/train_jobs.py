@@ -45,10 +45,11 @@ class TrainJobs:
         """The training of this model, if it was stopped and can go on."""
         return next((job for job in checkpoints(self.context.library.models) if job.name == model), None)
 
-    def last(self, gallery: str | None) -> Job | None:
-        """The last job that trains on this gallery, at work or ended."""
+    def of(self, gallery: str | None) -> list[Job]:
+        """Jobs that train on this gallery or have, the one at work first, then the last one that was asked for."""
         mine = [job for job in self.context.jobs.of(self.context.owner) if not job.withdrawn]
-        return next((job for job in reversed(mine) if (job.kind, job.source) == ("train", gallery)), None)
+        on_it = [job for job in reversed(mine) if (job.kind, job.source) == ("train", gallery)]
+        return sorted(on_it, key=lambda job: not job.at_work)
 
     def check(self, name: str, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool = False) -> TrainJob:
         """What :meth:`start` would begin now; raises what it would."""

@@ -12,7 +12,6 @@ from unifex.core.language import say
 from unifex.core.text import reason
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.training.report import TrainReport, read_report, trained_on
-from unifex.training.result import EpochMetrics
 from unifex.ui.components.basic import Choice, job_notice
 from unifex.ui.components.model_download import ModelDownload
 from unifex.ui.components.model_switch import ModelSwitch
@@ -39,7 +38,7 @@ class TrainedModels:
         """Lay it out."""
         self.model = gr.State("")
         self.opened = Choice(
-            [], value=None, label=say("Models trained on this gallery"), visible=False, elem_id="train-models"
+            [], value=None, label=say("Trainings on this gallery"), visible=False, elem_id="train-models"
         )
         label = say("Training curves")
         self.curves = gr.HTML(
@@ -79,10 +78,6 @@ class TrainedModels:
         """Nothing of any training is shown."""
         empty = dict.fromkeys([self.curves, self.outcome, self.changed, self.model], "")
         return {**empty, self.result: gr.update(visible=False)}
-
-    def at_work(self, curve: Sequence[EpochMetrics]) -> Updates:
-        """The curves of a training that has not ended, or reached no model."""
-        return {**self.nothing(), self.curves: training_report.curves(curve)}
 
     def open(self, gallery: Gallery, model: str) -> Updates:
         """What came of a training. Raises ``GalleryError`` where that is not kept."""

@@ -180,7 +180,7 @@ class TrainTab:
         ask_for_job(self.finish.click, self.keep, [self.gallery], self.problem, say("Training cannot go on"))
         listen(self.trained.opened.input, self.show_model, [self.gallery, self.trained.opened], self.chosen)
         listen(self.gallery.change, lambda: "", None, [self.problem])
-        changed = [self.ended.change, self.name.input, self.share.release, *self.form.edited]
+        changed = [self.ended.change, self.name.change, self.share.release, *self.form.edited]
         listen(changed, self.look_again, [self.problem, *asked], [self.problem])
         known = [*self.shows, self.switch.told, self.awaited, *self.gallery_tab.dropdowns]
         arrived = [self.awaited, self.taken_in, self.received, self.ended, *self.gallery_tab.dropdowns]
@@ -326,18 +326,19 @@ class TrainTab:
             return {**self.trained.nothing(), self.drawn: "", self.status: _unseen(error)}
 
     def _show_job(self, name: str | None, drawn: str, opened: str | None, typed: str) -> Updates:
-        job, shown = self.jobs.last(name), self._offer_stopped(self.jobs.stopped(name))
-        now = f"{name} {job.id} {job.state.active}" if job else str(name)
+        jobs, shown = self.jobs.of(name), self._offer_stopped(self.jobs.stopped(name))
+        now = " ".join([str(name), *(f"{job.id} {job.state.active}" for job in jobs)])
         if now == drawn:
-            goes_on = job and job.state.active and opened == job.name
-            return {**shown, **({self.trained.curves: self._curves(job)} if job and goes_on else {})}
+            goes_on = any(job.name == opened and job.state.active for job in jobs)
+            return {**shown, **({self.trained.curves: self._curves(opened)} if opened and goes_on else {})}
         shown |= {self.drawn: now, self.status: ""}
         if name not in self.context.library.names():
             return {**shown, **self.trained.nothing(), **self.trained.offer([], None)}
         gallery = self.context.gallery(name)
-        models = self._models(gallery, job)
-        last = job.name if job else next(iter(models), None)
-        if job and job.state == State.DONE and typed in ("", job.name):
+        in_hand = [job.name for at, job in enumerate(jobs) if job.state.active or at == 0]
+        models = list(dict.fromkeys([*in_hand, *self.trained.of(gallery)]))
+        last = next(iter(models), None)
+        if jobs and jobs[0].state == State.DONE and typed in ("", jobs[0].name):
             shown |= self._named(self.jobs.free_name(gallery.name))
         return {**shown, **self._opened(gallery, last), **self.trained.offer(models, last)}
 
@@ -348,23 +349,18 @@ class TrainTab:
         except ERRORS as error:
             return {**self.trained.nothing(), self.status: _unseen(error)}
 
-    def _models(self, gallery: Gallery, job: Job | None) -> list[str]:
-        """Those that the gallery has trained, and the one that ``job`` trains, or did not."""
-        models = self.trained.of(gallery)
-        return models if job is None or job.name in models else [job.name, *models]
-
     def _opened(self, gallery: Gallery, model: str | None) -> Updates:
         """What came of the training of a model, or how far it is."""
-        job = self.jobs.last(gallery.name)
         if not model:
             return self.trained.nothing()
-        if job is None or job.name != model or job.state == State.DONE:
+        job = next((job for job in self.jobs.of(gallery.name) if job.name == model), None)
+        if job is None or job.state == State.DONE:
             return self.trained.open(gallery, model)
         told = {} if job.state.active else {self.status: self._not_trained(job)}
-        return {**self.trained.at_work(read_curve(self.context.library.models, model)), **told}
+        return {**self.trained.nothing(), self.trained.curves: self._curves(model), **told}
 
-    def _curves(self, job: Job) -> str:
-        return training_report.curves(read_curve(self.context.library.models, job.name))
+    def _curves(self, model: str) -> str:
+        return training_report.curves(read_curve(self.context.library.models, model))
 
     def _not_trained(self, job: Job) -> str:
         kept = self.jobs.named(job.name) is not None
