@@ -207,5 +207,6 @@ def test_a_stopped_training_goes_on_when_its_gallery_is_called_otherwise(page, g
     (models / CHECKPOINTS / "birds.pt").touch()
     page["gallery-name"], page["new-name"] = "", "figures"
     page.do("rename-button", "click")
+    page.do("train", "select")
     page.do("train-gallery", "change", "figures")
     assert page.visible[page.part("train-resume")._id]

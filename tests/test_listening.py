@@ -121,6 +121,7 @@ WRITTEN_UNREAD = {
     "TrainTab.show_data": "the recipe that suits another gallery",
     "TrainTab.show_job": "what can be done with another model that was trained",
     "TrainTab.show_jobs": "as show_job",
+    "TrainTab.show_model": "as show_job",
     "ModelPicker.listed": "the models that there are, as the box is opened",
 }
 EDITED = (gr.Dropdown, gr.Textbox, gr.Checkbox, gr.Slider, gr.Number, gr.Radio, gr.CheckboxGroup, gr.Image, gr.File)

@@ -12,12 +12,14 @@ from tests.support.splits import measured
 from unifex.core.templates import render
 from unifex.data.item import Labels, Skipped
 from unifex.evaluation.failures import Duplicate, LabelError, WorstQuery
+from unifex.evaluation.metrics import Estimate
 from unifex.evaluation.parts import Part
 from unifex.gallery.corrections import Correction
 from unifex.gallery.gallery import Facts, Record
 from unifex.gallery.index_report import IndexReport
 from unifex.retrieval.hits import Hit, SearchResult
-from unifex.training.result import Changed
+from unifex.training.report import Measured, OfDomain, TrainReport
+from unifex.training.result import Changed, Worth
 from unifex.ui.rendering import (
     cards,
     evaluation_report,
@@ -39,6 +41,11 @@ RESULT = SearchResult([HIT], False, None, 10, 9, EVIL, EVIL, 64, 0.01, 0.02)
 FACTS = Facts(EVIL, 3, 2, {EVIL: 2, "": 1}, 1, {EVIL: 3}, 1, 1, EVIL, EVIL, 64, 1000, [])
 MEASURED = measured([EVIL, EVIL, "b", "b"], [[1, 0], [0.8, 0.6], [0.9, 0.44], [-1, 0.1]])
 CHANGED = Changed(0, 2, [(1, True)], [(2, False)], 0.5)
+SCORE = Estimate(0.5, 0.4, 0.6)
+TRAINED = TrainReport(
+    "0" * 32, EVIL, Worth(EVIL, SCORE, "", 2, 0, 1, adapted=True), 10, 2, 20, 1.0, [], 5, 20,
+    [Measured(EVIL, 64, SCORE, 0.5, None)], [("After", 64)], [OfDomain(EVIL, 5, (0.5,), SCORE)], [CHANGED],
+)  # fmt: skip
 REPORT = IndexReport(EVIL, 3, 1, 0, 0, [Skipped(EVIL, EVIL)], 1.0)
 
 MARKUP = {
@@ -57,6 +64,7 @@ MARKUP = {
     "corrections": lambda: failure_lists.corrections(
         [Correction("drop", EVIL, EVIL, "0" * 64)], [Correction("drop", EVIL, EVIL, "0" * 64)], editable=True
     ),
+    "what came of a training": lambda: training_report.outcome(TRAINED),
     "changed": lambda: training_report.changed([CHANGED], lambda _: CARD, EVIL, EVIL),
 }
 

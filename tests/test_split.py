@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from html import unescape
 from pathlib import Path
@@ -16,15 +17,22 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from tests.support.splits import Stand, make_columns
 from unifex.core.errors import UnifexError
-from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.data.item import Labels
+from unifex.gallery.gallery import Gallery, GalleryError, Record
 from unifex.models.trained_on import marks_of
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.held_out import HoldOut, divide, suspicious_labels
 from unifex.ui.rendering import training_report
+from unifex.ui.rendering.cards import Card
 
 
 def chosen(items, domains=None, splits=None, hashes=None, config=TrainConfig(), **hold_out):
     return divide(Stand(make_columns(items, domains, splits, hashes)), config, HoldOut(**hold_out))
+
+
+def card_of(position: int) -> Card:
+    labels = Labels("", "", "", {})
+    return Card(Record(position + 1, "", f"{position}.png", "0" * 64, labels, 10, 20, 3000, ""), "drawn")
 
 
 @given(
@@ -156,7 +164,18 @@ def test_copies_and_clashes_are_counted():
     data = chosen(["a", "a", "a", "b", "b"], hashes=[1, 1, 2, 2, 3], share=0)
     assert data.copies == 1
     assert data.clashes == 1
+    assert data.clashing.tolist() == [2, 3]
     assert len(data.train) == 4
+
+
+def test_what_two_labels_say_and_what_has_none_can_be_looked_at():
+    data = chosen(["a", "a", "b", "a", "b", "", ""], hashes=[1, 2, 1, 3, 4, 5, 5], share=0)
+    shown = training_report.summary(data, [3], card_of)
+    assert re.findall(r'data-item="(\d+)"', shown) == ["1", "3", "6", "7", "4"]
+    order = ["under each of its labels", 'data-item="3"', "have no label", 'data-item="7"', "all say otherwise"]
+    assert sorted(order, key=shown.index) == order
+    sound = training_report.summary(chosen(["a", "a", "b", "b"], share=0), [], card_of)
+    assert 'class="hint"' not in sound
 
 
 def test_labels_that_look_alike_are_named():
@@ -165,9 +184,9 @@ def test_labels_that_look_alike_are_named():
     assert data.columns.lookalikes == [
         ["d/A  b", "d/a b"], ["d/Ba\u0308ume", "d/Bäume", "d/bäume "], ["d/C", "d/c"],
     ]  # fmt: skip
-    assert "'d/A  b' and 'd/a b'" in unescape(training_report.summary(data, None))
-    assert "look alike: 3</summary>" in training_report.summary(data, None)
-    alone = training_report.summary(chosen(["a", "a", "b", "b"], share=0), None)
+    assert "'d/A  b' and 'd/a b'" in unescape(training_report.summary(data, None, card_of))
+    assert "look alike: 3</summary>" in training_report.summary(data, None, card_of)
+    alone = training_report.summary(chosen(["a", "a", "b", "b"], share=0), None, card_of)
     assert "look alike</dt><dd>none" in alone
     assert "<summary>What was checked</summary>" in alone
 

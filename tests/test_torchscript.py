@@ -103,7 +103,9 @@ def test_a_model_on_such_a_file_leaves_as_torchscript_alone(file, tmp_path, caps
     assert main.main(["import", str(file), "--save", "own", *library]) == 0
     capsys.readouterr()
     assert main.main(["export", "--model", "own", "--out", str(tmp_path / "own.onnx"), *library]) == 1
-    assert "which cannot become ONNX; `export --format torchscript` (FILE.pt) writes" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "which cannot become ONNX; take both as one TorchScript file (here: python -m unifex export" in said
+    assert "--format torchscript --out FILE.pt)" in said
     assert main.main(["export", "--model", "own", "--out", str(tmp_path / "own.pt"), *library]) == 0
     assert not list(tmp_path.glob("*.onnx*"))
 
@@ -154,7 +156,9 @@ def test_it_travels_as_far_as_it_can(file, tmp_path, folder, capsys):
     assert main.main(["pack", "g", "--out", str(tmp_path / "g.zip"), *here]) == 0
     unpack = ["unpack", str(tmp_path / "g.zip"), "--gallery", "g", *there]
     assert main.main(unpack) == 1
-    assert "import that first: python -m unifex import FILE --save public" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "import that here first, or pack a gallery of the same images with another model" in said
+    assert "(here: python -m unifex import FILE --save public)" in said
     assert not list((tmp_path / "there").glob("*/*"))
     assert main.main(["import", str(file), "--save", "public", *there]) == 0
     assert main.main(unpack) == 0

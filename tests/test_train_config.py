@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from unifex.models.neck import Neck
 from unifex.training.config import PRESETS, SETTINGS, TrainConfig, TrainConfigError
 from unifex.training.public_config import read_public_yaml
-from unifex.ui.components.train_form import GROUPS
+from unifex.ui.components.train_form import ADVANCED, GROUPS, config_of, settings_as_shown
 
 PUBLISHED = """
 MODEL:
@@ -108,8 +109,31 @@ def test_values_out_of_range_are_refused(values, why):
 def test_settings_are_read_from_text():
     said = {"dims": "64, 128", "epochs": "3", "loss": "subcentre-arcface", "start": "pca"}
     assert TrainConfig().updated(said) == TrainConfig(dims=(64, 128), epochs=3, init="pca")
-    with pytest.raises(TrainConfigError, match="learning rate 'fast' is not a number"):
+    with pytest.raises(TrainConfigError, match="learning_rate 'fast' is not a number"):
         TrainConfig().updated({"learning_rate": "fast"})
+
+
+def test_the_page_calls_settings_as_its_form_does():
+    def entered(**values: object) -> list[object]:
+        return [values.get(key, getattr(best, setting.name)) for key, setting in ADVANCED.items()]
+
+    best = PRESETS["best"].config
+    dims = {"dims": "64, 128"}
+    assert config_of(["arcface", *entered(**dims)]).dims == (64, 128)
+    for values, why in (
+        (dims | {"dropout": 3}, "Dropout 3.0 is not between 0 and 0.95"),
+        (dims | {"views": None}, "Crops and mirror images '' is not a number"),
+        ({"dims": "128, 64"}, "Sizes of embeddings '128, 64' must ascend"),
+        (dims | {"pull": 1, "backbone_rate": 0.1},
+         "set 'Pull to the middle' or 'Learning rate of the backbone' to 0"),
+    ):  # fmt: skip
+        with pytest.raises(TrainConfigError, match=re.escape(why)):
+            config_of(["arcface", *entered(**values)])
+    with pytest.raises(TrainConfigError) as refused:
+        TrainConfig(pull=1.0, loss="cosface", epochs=50).check_used()
+    told = r"Loss, Rounds over all images: .*set 'Pull to the middle' to 0"
+    with pytest.raises(TrainConfigError, match=told), settings_as_shown():
+        raise refused.value
 
 
 def test_a_loss_brings_its_margin_and_sub_centres():

@@ -35,6 +35,7 @@ from unifex.training.augment import augment, augmented_features
 from unifex.training.checkpoint import read_checkpoint
 from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.held_out import HoldOut, divide
+from unifex.training.report import TrainReport, read_report, trained_on
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import checkpoints, read_curve
 from unifex.training.run import train
@@ -95,6 +96,32 @@ def test_before_and_after_are_of_the_same_queries_and_true(gallery):
         row = np.flatnonzero(new.split.queries == changed.query)[0]
         assert changed.gain == pytest.approx(new.metrics.mmp5[row] - old.metrics.mmp5[row])
         assert [hit for hit, _ in changed.after] == new.hits.positions[row].tolist()
+
+
+def test_what_came_of_a_training_is_kept_beside_its_model_and_known_by_the_gallery_under_any_name(gallery):
+    models = gallery.folder.parent / "models"
+    first, second = (finish(train(gallery, name, QUICK)) for name in ("first", "second"))
+    kept = read_report(models, "second")
+    assert kept == TrainReport.of(second, gallery.config.id)
+    assert (kept.worth.verdict, kept.worth.advice) == (second.verdict, second.advice)
+    assert [(row.model, row.dim, row.score) for row in kept.models] == [
+        (e.model, e.dim, e.overall()) for e in second.evaluations
+    ]
+    assert kept.models[-1].change is None
+    at = {int(id): position for position, id in enumerate(second.data.columns.ids)}
+    assert [at[row.query] for row in kept.changed] == [row.query for row in second.changed()]
+    assert read_report(models, "first").curve == first.curve
+    assert [*trained_on(models, gallery.config.id)] == ["second", "first"]
+    assert [*trained_on(models, "0" * 32)] == []
+    renamed = Library(gallery.folder.parent).rename(gallery.folder.name, "renamed")
+    assert [*trained_on(models, renamed.config.id)] == ["second", "first"]
+    shutil.rmtree(models / "second")
+    path = models / ".trained" / "first.json"
+    path.write_text(path.read_text().replace("first", "other"))
+    assert read_report(models, "second") is None  # the model is no more
+    assert read_report(models, "first") is None  # damaged
+    assert read_report(models, "../.trained/first") is None
+    assert [*trained_on(models, gallery.config.id)] == []
 
 
 def noise(outcome: TrainResult, seed: int = 0) -> TrainResult:

@@ -306,7 +306,7 @@ def test_a_visitors_training_that_is_withdrawn_does_not_count(context, folder, b
     jobs.start(name, "mine", TrainConfig(), HoldOut(0))
     cancel_last(context)
     assert visitor.usage().trainings == 0
-    assert jobs.last(name) is None
+    assert jobs.of(name) == []
     visitor.count_training()
     with pytest.raises(GalleryError, match="trains 1 times"):
         jobs.start(name, "mine", TrainConfig(), HoldOut(0))

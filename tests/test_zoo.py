@@ -95,7 +95,7 @@ def test_ids(id, name):
         ("open_clip:ViT-B-16:nothing", "there are: openai"),
         ("open_clip:ViT-L-14:metaclip_fullcc", "ViT-L-14-quickgelu:metaclip_fullcc"),
         ("open_clip:RN50-quickgelu:openai+tower", "no projection"),
-        ("hf-hub:nobody/nothing", "python -m unifex download hf-hub:nobody/nothing"),
+        ("hf-hub:nobody/nothing", "choose it under Model in the Gallery tab to download it"),
         ("local-dir:/nowhere", "must hold open_clip_config.json"),
     ],
 )

@@ -180,7 +180,7 @@ TWO_ALIKE_JS = """(input) => {
 
 def test_an_error_stays_until_something_else_is_done(server, open_page):
     page = open_page(server.url)
-    for tab, zone, told in (("Gallery", "drop", "index-outcome"), ("Train", "train-drop", "train-problem")):
+    for tab, zone, told in (("Gallery", "drop", "index-outcome"), ("Train", "train-drop", "train-unreceived")):
         go_to(page, tab)
         if tab == "Train":
             page.get_by_text("or upload labelled folders").click()

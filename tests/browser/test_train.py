@@ -19,6 +19,7 @@ from tests.support.browsing import (
     first_hit,
     go_to,
     place_of,
+    press_for_job,
     reload,
     settle,
     wait_until_it_listens,
@@ -62,6 +63,17 @@ def open_training(page: Page, gallery: str) -> None:
         choose(page, "#train-gallery", gallery)
 
 
+def rename(page: Page, name: str, new: str) -> None:
+    go_to(page, "Gallery")
+    choose(page, "#manage-gallery", name)
+    page.get_by_role("button", name="Rename").first.click()
+    settle(page)  # fields that have just appeared take their first value once more
+    field(page, "new-name").fill(new)
+    page.locator("#rename-button").click()
+    expect(page.locator("#manage-notice")).to_contain_text(f"'{name}' is now '{new}'")
+    settle(page)
+
+
 def scores(page: Page) -> list[float]:
     """Of the first 20 hits: further ones come by themselves once the end of these is in view."""
     bars = page.locator("#hits .grid[data-kind=hits] .card .score i")
@@ -86,7 +98,13 @@ def test_upload_a_folder_train_use_it_see_hits_change_and_go_back(server, open_p
     page = open_page(server.url)
     open_training(page, "drawn")
     expect(page.locator("#train-data")).to_contain_text("looked for among all labelled items")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "labels.csv").write_text("path,label\n", encoding="utf-8")
     upload_labelled(page, tmp_path / "figures")
+    received = page.locator("#train-received")
+    expect(received).to_contain_text("28 images added to 'figures'")
+    received.get_by_text("1 file left out, and why").click()
+    expect(received).to_contain_text("a table; called manifest.csv, at the top, it would give the labels")
     expect(page.locator("#train-data .tiles")).to_contain_text(
         "20"
     )  # few images: two of the seven of every class are held out
@@ -168,6 +186,49 @@ def test_a_change_of_model_is_told_once_of_its_gallery_and_what_becomes_of_that_
     page.locator("#train-button").click()
     expect(page.locator("#before-after-table")).to_contain_text("after-neck", timeout=120_000)
     expect(page.locator("#train-curves .scatterlayer .trace")).to_have_count(3)
+
+
+def test_what_a_gallery_has_trained_is_found_again_after_a_second_training_a_rename_and_a_restart(
+    embedder, open_page, tmp_path
+):
+    indexes, models = tmp_path / "indexes", {"drawn-neck": "Quick", "drawn-neck-2": "Few"}
+    run_index(Gallery.create(indexes / "drawn", embedder), write_folder(tmp_path / "pictures", views=8))
+    with serve(indexes) as running:
+        page = open_page(running.url)
+        open_training(page, "drawn")
+        opened = field(page, "train-models")
+        expect(opened).to_be_hidden()
+        for model, preset in models.items():
+            expect(field(page, "train-name")).to_have_value(model)
+            choose(page, "#train-preset", preset)
+            press_for_job(page, "#train-button")
+            expect(page.locator("#before-after-table")).to_contain_text(model, timeout=120_000)
+            expect(opened).to_have_value(model)
+        settle(page)
+        choose(page, "#train-models", "drawn-neck")
+        expect(page.locator("#train-outcome")).to_contain_text("drawn-neck: ")
+        page.wait_for_function(THREE_EPOCHS_JS)
+        settle(page)
+        rename(page, "drawn", "renamed")
+        go_to(page, "Train")
+        expect(field(page, "train-gallery")).to_have_value("renamed")
+        expect(page.locator("#train-outcome")).to_contain_text("drawn-neck-2: ")
+        expect(opened).to_have_value("drawn-neck-2")
+        page.close()
+    with serve(indexes) as running:
+        page = open_page(running.url)
+        open_training(page, "renamed")
+        expect(field(page, "train-models")).to_have_value("drawn-neck-2")
+        expect(page.locator("#before-after-table")).to_contain_text("drawn-neck-2")
+        choose(page, "#train-models", "drawn-neck")
+        page.wait_for_function(THREE_EPOCHS_JS)
+        expect(page.locator("#train-outcome")).to_contain_text("drawn-neck: ")
+        with page.expect_download() as download:
+            page.locator("#train-download").click()
+        assert download.value.suggested_filename == "drawn-neck.zip"
+        press_for_job(page, "#train-use")
+        expect(page.locator("#train-notice")).to_contain_text("Searching with 'drawn-neck' now")
+        page.close()
 
 
 @pytest.mark.slow
@@ -253,8 +314,8 @@ def test_it_goes_on_without_its_page_is_stopped_gone_on_with_and_kept_while_anot
 REFUSED = (
     ("train-name", "unifex-lite-4", "there is a model 'unifex-lite-4' already"),
     ("train-name", "a/b", "cannot name a model"),
-    ("train-dropout", "3", "dropout 3.0 is not between 0 and 0.95"),
-    ("train-dims", "wide", "dims 'wide' is not a number"),
+    ("train-dropout", "3", "Dropout 3.0 is not between 0 and 0.95"),
+    ("train-dims", "wide", "Sizes of embeddings 'wide' is not a number"),
     ("train-min-images", "99", "not enough to train on"),
 )
 
@@ -305,6 +366,7 @@ def test_presets_set_their_fields_and_what_cannot_be_trained_says_why(server, op
         expect(page.locator("#train-button")).to_be_visible()
         settle(page)  # what is typed while an answer is drawn may be lost
         field(page, box).fill(usual)
+        expect(page.locator("#train-problem")).to_be_empty()
         settle(page)
 
 

@@ -91,7 +91,7 @@ def refusing(name: str) -> Iterator[None]:
         if is_of_disk(error):
             raise
         told = say("{name} is not a gallery that can be used: {reason}", name=name, reason=reason(error))
-        raise GalleryError(told) from error
+        raise GalleryError(told, command=getattr(error, "command", "")) from error
 
 
 @dataclass(frozen=True)

@@ -106,8 +106,8 @@ def _check_width(widths: set[int], expected: int) -> None:
 
 
 def _check_backbone(model: ModelConfig, models: Path) -> None:
-    """Raises ValueError where it is an imported TorchScript file that is not here: no bundle holds one, and without it
-    the gallery could neither be searched nor given another model."""
+    """Raises ``GalleryError`` where it is an imported TorchScript file that is not here: no bundle holds one, and
+    without it the gallery could neither be searched nor given another model."""
     if not model.backbone.startswith(torchscript.PREFIX):
         return
     name = model.backbone.removeprefix(torchscript.PREFIX)
@@ -117,11 +117,11 @@ def _check_backbone(model: ModelConfig, models: Path) -> None:
         here = ""
     if here != model.backbone_hash:
         told = say(
-            "it stands on a TorchScript file '{name}', which no bundle holds; import that first: {command}",
+            "it stands on a TorchScript file '{name}', which no bundle holds: import that here first, or pack a "
+            "gallery of the same images with another model",
             name=name[:80],
-            command=command("import", "FILE", "--save", name[:80]),
         )
-        raise ValueError(told)
+        raise GalleryError(told, command=command("import", "FILE", "--save", name[:80]))
 
 
 def _model_here(name: str, models: Path) -> tuple[str, ...] | None:

@@ -156,11 +156,12 @@ class Embedder:
     def check_travels(self) -> None:
         """Raises :class:`ModelError` where a folder of this model's files would not open elsewhere."""
         if self.backbone.id.startswith(torchscript.PREFIX):
-            raise ModelError(say(
-                "model '{name}' stands on an imported TorchScript file, which does not go with it; "
-                "`export --format torchscript` writes both as one file, which can be imported elsewhere",
+            told = say(
+                "model '{name}' stands on an imported TorchScript file, which does not go with it; take both as one "
+                "TorchScript file, which can be imported elsewhere",
                 name=self.name,
-            ))  # fmt: skip
+            )
+            raise ModelError(told, command=torchscript.exporting(self.name))
 
     def save_as(self, name: str, models: Path) -> Embedder:
         """The same model under another name, saved as ``models/name``."""

@@ -275,9 +275,10 @@ def load_text_tower(spec: BackboneSpec) -> TextTower:
     if spec.text is None:
         raise backbones.BackboneError(
             say(
-                "backbone '{backbone}' knows no words; index with one that does (`python -m unifex backbones`)",
+                "backbone '{backbone}' knows no words; index with one that does, as Model in the Gallery tab says",
                 backbone=spec.id,
-            )
+            ),
+            command=command("backbones"),
         )
     with _text_lock:
         key = spec.weight_hash()
@@ -286,7 +287,12 @@ def load_text_tower(spec: BackboneSpec) -> TextTower:
                 _text_towers[key] = spec.text(spec.weights_files()[0])
             except towers.TowerError as error:
                 raise backbones.BackboneError(
-                    say("{error}: `{command}` fetches it", error=error, command=command("download", spec.id))
+                    say(
+                        "{error}: choose '{backbone}' under Model in the Gallery tab to download it",
+                        error=error,
+                        backbone=spec.id,
+                    ),
+                    command=command("download", spec.id),
                 ) from error
         return _text_towers[key]
 

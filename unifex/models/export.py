@@ -189,11 +189,12 @@ def _torchscript(embedder: Embedder, dim: int, out: Path) -> Run:
 
 def _onnx(embedder: Embedder, dim: int, out: Path) -> Run:
     if embedder.backbone.id.startswith(torchscript.PREFIX):
-        raise ModelError(say(
-            "model '{name}' stands on an imported TorchScript file, which cannot become ONNX; "
-            "`export --format torchscript` (FILE.pt) writes both as one file",
+        told = say(
+            "model '{name}' stands on an imported TorchScript file, which cannot become ONNX; take both as one "
+            "TorchScript file",
             name=embedder.name,
-        ))  # fmt: skip
+        )
+        raise ModelError(told, command=torchscript.exporting(embedder.name))
     try:
         import onnx  # noqa: F401  torch's exporter needs it
         import onnxruntime

@@ -24,7 +24,7 @@ from unifex.core.files import new_folder, whole_file, write_atomically
 from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.preprocessing import AS_IT_IS, Preprocessing
-from unifex.core.text import reason
+from unifex.core.text import command, reason
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
 
 if TYPE_CHECKING:
@@ -191,6 +191,11 @@ def _fit_said(text: bytes, file: Path) -> Preprocessing:
             say("what {file} says of how its images are fitted cannot be read: {reason}; export it again",
                 file=file, reason=reason(error))
         ) from error  # fmt: skip
+
+
+def exporting(model: str) -> str:
+    """The command that writes a model and the imported file that it stands on as one."""
+    return command("export", "--model", model, "--format", "torchscript", "--out", "FILE.pt")
 
 
 def is_pickle(file: Path) -> bool:

@@ -155,12 +155,11 @@ def _weights_here(id: str, file: HubFile | Path) -> tuple[Path]:
     if found is None:
         spec = get(id)
         told = say(
-            "backbone '{id}' is not on this computer: `{command}` fetches its weights ({size}, {licence}) from {repo}; "
-            "the bundled model works without",
-            id=id, command=command("download", id), size=bytes_text(spec.download_bytes), licence=spec.licence,
-            repo=file.repo,
+            "backbone '{id}' is not on this computer: choose it under Model in the Gallery tab to download its weights "
+            "({size}, {licence}) from {repo}; the bundled model works without",
+            id=id, size=bytes_text(spec.download_bytes), licence=spec.licence, repo=file.repo,
         )  # fmt: skip
-        raise BackboneError(told)
+        raise BackboneError(told, command=command("download", id))
     return (found,)
 
 
@@ -205,11 +204,11 @@ def get(name: str) -> BackboneSpec:
     if parsed is None:
         near = [id for id in known if name.lower() in id.lower()] or difflib.get_close_matches(name, known, 4, 0.3)
         told = say(
-            "no backbone '{name}'; alike: {near}; `python -m unifex backbones` lists all, and timm:NAME, "
+            "no backbone '{name}'; alike: {near}; Model in the Gallery tab lists all, and timm:NAME, "
             "open_clip:NAME:PRETRAINED, hf-hub:OWNER/NAME and local-dir:FOLDER are taken, too",
             name=name, near=", ".join(near[:6]) or "lite0",
         )  # fmt: skip
-        raise BackboneError(told)
+        raise BackboneError(told, command=command("backbones"))
     return _from_library(name)
 
 
@@ -265,11 +264,11 @@ def _of_hub(id: str, name: Name) -> BackboneSpec:
     config = hub.find(HubFile(name.name, (towers.OPEN_CLIP_CONFIG,)))
     if config is None:
         told = say(
-            "backbone '{id}' is not on this computer: `{command}` fetches it, if it is one in open_clip's layout; "
-            "the bundled model works without",
-            id=id, command=command("download", id),
-        )  # fmt: skip
-        raise BackboneError(told)
+            "backbone '{id}' is not on this computer: choose it under Model in the Gallery tab to download it, if it "
+            "is one in open_clip's layout; the bundled model works without",
+            id=id,
+        )
+        raise BackboneError(told, command=command("download", id))
     return _in_folder(id, name, config.parent, file)
 
 

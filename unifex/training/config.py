@@ -6,7 +6,7 @@ Nothing here imports torch: the command line and the Train tab are built from th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
@@ -106,7 +106,21 @@ SCHEDULES = {"cosine": to_say("falls along a cosine"), "constant": to_say("stays
 
 
 class TrainConfigError(UnifexError):
-    """A setting that is unknown or out of its range; the message names it and what is allowed."""
+    """A setting that is unknown or out of its range; the message names it and what is allowed. ``settings``: by field
+    of the ``sentence`` the keys of those that it names, as options call them; :meth:`calling` has other names."""
+
+    def __init__(self, sentence: str, settings: Mapping[str, Sequence[str]] | None = None, **values: object):
+        self._said = sentence, settings, values
+        super().__init__(self.calling({key: setting.name for key, setting in SETTINGS.items()}))
+
+    def calling(self, names: Mapping[str, str]) -> str:
+        """The message with settings under these names, by their keys."""
+        sentence, settings, values = self._said
+        if settings is None:
+            return sentence
+        return say(
+            sentence, **{what: ", ".join(names[key] for key in keys) for what, keys in settings.items()}, **values
+        )
 
 
 def _setting(
@@ -179,29 +193,19 @@ class TrainConfig:
         for key, setting in SETTINGS.items():
             value, known = getattr(self, setting.name), setting.metadata
             if known["choices"] and value not in known["choices"]:
-                raise TrainConfigError(
-                    say(
-                        "{key} '{value}' is not known; there are: {known}",
-                        key=key,
-                        value=value,
-                        known=", ".join(known["choices"]),
-                    )
-                )
+                sentence = to_say("{key} '{value}' is not known; there are: {known}")
+                raise TrainConfigError(sentence, {"key": [key]}, value=value, known=", ".join(known["choices"]))
             for number in value if isinstance(value, tuple) else (value,):
                 if known["low"] is not None and not known["low"] <= number <= known["high"]:
-                    raise TrainConfigError(
-                        say(
-                            "{key} {number} is not between {known} and {known2}",
-                            key=key,
-                            number=number,
-                            known=known["low"],
-                            known2=known["high"],
-                        )
-                    )
+                    sentence = to_say("{key} {number} is not between {known} and {known2}")
+                    limits = {"known": known["low"], "known2": known["high"]}
+                    raise TrainConfigError(sentence, {"key": [key]}, number=number, **limits)
         if not self.dims or list(self.dims) != sorted(set(self.dims)):
-            raise TrainConfigError(say("dims {dims} must ascend", dims=list(self.dims)))
+            told = ", ".join(map(str, self.dims))
+            raise TrainConfigError(to_say("{key} '{dims}' must ascend"), {"key": ["dims"]}, dims=told)
         if self.in_one_step and self.deep:
-            raise TrainConfigError(say("one exact step teaches no backbone: set pull or the backbone's rate to 0"))
+            sentence = to_say("one exact step teaches no backbone: set '{pull}' or '{rate}' to 0")
+            raise TrainConfigError(sentence, {"pull": ["pull"], "rate": ["backbone_rate"]})
 
     def as_json(self) -> dict[str, Any]:
         """Every setting by its key, as files keep it."""
@@ -284,12 +288,12 @@ class TrainConfig:
         if idle := [key for key in SETTINGS if key in self.idle.intersection(keys)]:
             sentence = to_say("{settings}: this changes nothing beside the other settings; leave it out")
             if self.in_one_step:
-                sentence = to_say("{settings}: one exact step does not use this; set pull to 0, or leave it out")
+                sentence = to_say("{settings}: one exact step does not use this; set '{pull}' to 0, or leave it out")
             elif not OF_LATE_BLOCKS.isdisjoint(idle):
                 sentence = to_say(
                     "{settings}: this is of late blocks, which learn where the backbone has a learning rate"
                 )
-            raise TrainConfigError(say(sentence, settings=", ".join(SETTINGS[key].name for key in idle)))
+            raise TrainConfigError(sentence, {"settings": idle, "pull": ["pull"]})
 
     def fitting(self, width: int) -> TrainConfig:
         """With no embedding longer than the features of ``width`` values whose axes it starts from."""
@@ -319,9 +323,7 @@ def _from_text(key: str, text: str) -> Any:
     try:
         return tuple(int(dim) for dim in text.replace(",", " ").split()) if kind is tuple else kind(text)
     except ValueError:
-        raise TrainConfigError(
-            say("{value} '{text}' is not a number", value=key.replace("_", " "), text=text)
-        ) from None
+        raise TrainConfigError(to_say("{value} '{text}' is not a number"), {"value": [key]}, text=text) from None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -67,8 +68,8 @@ class SmallClass:
 class TrainingData:
     """``train``: positions in ``columns`` that are trained on. ``split``: queries of held-out classes; None when
     nothing is held out, for the reason in ``unmeasured``. ``copies``: images left out because a training image, or
-    one of a held-out class, has the same bytes; ``clashes``: bytes that stand under more than one label. ``known``: how
-    many of the held-out classes were taught to what the training goes out from."""
+    one of a held-out class, has the same bytes. ``known``: how many of the held-out classes were taught to what the
+    training goes out from."""
 
     columns: ItemTable
     train: np.ndarray
@@ -77,9 +78,27 @@ class TrainingData:
     held_out_by: str
     small: list[SmallClass]
     copies: int
-    clashes: int
-    unlabelled: int
     known: int
+
+    @cached_property
+    def clashing(self) -> np.ndarray:
+        """Positions of images whose bytes stand under more than one label, the same ones beside each other."""
+        copies, classes = self.columns.copies, self.columns.classes
+        labelled = np.flatnonzero(classes >= 0)
+        pairs = np.unique(np.column_stack([copies[labelled], classes[labelled]]), axis=0)
+        images, labels = np.unique(pairs[:, 0], return_counts=True)
+        found = labelled[np.isin(copies[labelled], images[labels > 1])]
+        return found[np.argsort(copies[found], kind="stable")]
+
+    @property
+    def clashes(self) -> int:
+        """How many images stand under more than one label."""
+        return len(np.unique(self.columns.copies[self.clashing]))
+
+    @property
+    def unlabelled(self) -> np.ndarray:
+        """Positions of what has no label."""
+        return np.flatnonzero(self.columns.classes < 0)
 
     @property
     def classes(self) -> int:
@@ -164,10 +183,7 @@ def divide(
         )
     split, why = _split(gallery, columns, queries, items, by, hold_out)
     known = np.setdiff1d(np.intersect1d(classes[queries], known), classes[train])
-    return TrainingData(
-        columns, train, split, why, by, small, copies, _clashes(columns, labelled), len(classes) - len(labelled),
-        len(known) if split else 0,
-    )  # fmt: skip
+    return TrainingData(columns, train, split, why, by, small, copies, len(known) if split else 0)
 
 
 def marks_of_start(config: TrainConfig, embedder: Embedder) -> list[str]:
@@ -353,9 +369,3 @@ def _split(
     if not split.relevant().any():
         return None, say("no held-out class has a second image to be found: nothing can be measured on them")
     return split, ""
-
-
-def _clashes(columns: ItemTable, labelled: np.ndarray) -> int:
-    """How many images stand under more than one label."""
-    pairs = np.unique(np.column_stack([columns.copies[labelled], columns.classes[labelled]]), axis=0)
-    return int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())

@@ -39,6 +39,40 @@ UNSEEN = {  # by what is held out
 
 
 @dataclass(frozen=True)
+class Worth:
+    """What a new model is worth: how mMP@5 changes against ``before``, None where nothing was measured, for the reason
+    in ``unmeasured``; on what, as :class:`TrainingData` has it. ``adapted``: its backbone is its own."""
+
+    before: str
+    gain: Estimate | None
+    unmeasured: str
+    held_out_classes: int
+    held_out_images: int
+    known: int
+    adapted: bool
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse``, ``no difference`` (the interval holds 0) or ``unmeasured``."""
+        if self.gain is None:
+            return "unmeasured"
+        return "better" if self.gain.low > 0 else "worse" if self.gain.high < 0 else "no difference"
+
+    @property
+    def advice(self) -> str:
+        """What to do with the model, in one sentence."""
+        if self.gain is None:
+            sentence = to_say("Not measured: {why}. Look at your own searches before you rely on it.")
+            return say(sentence, why=self.unmeasured or say("nothing was held out"))
+        change = say("{value:+.3f} ({low:+.3f} to {high:+.3f})", **vars(self.gain))
+        use = say("Index anew with it") if self.adapted else say("Use it")
+        held_out = "images" if self.held_out_images else "known" if self.known else "classes"
+        classes = plural(self.held_out_classes, "class", "classes")
+        unseen = say(UNSEEN[held_out], classes=classes, known=self.known, before=self.before)
+        return say(ADVICE[self.verdict], use=use, before=self.before, change=change, unseen=unseen)
+
+
+@dataclass(frozen=True)
 class EpochMetrics:
     """One epoch on the training's curves, as :class:`unifex.training.loop.Epoch` has it; ``scores``: mMP@5 of held-out
     queries by dimension, empty without any."""
@@ -105,26 +139,24 @@ class TrainResult:
         new, old = self.of(self.model, self.dim), self.of(self.before, self.before_dim)
         return difference(new, old) if new and old else None
 
+    @cached_property
+    def worth(self) -> Worth:
+        """What the model is worth, which :attr:`verdict` and :attr:`advice` say."""
+        data = self.data
+        return Worth(
+            self.before, self.gain, data.unmeasured, data.held_out_classes, data.held_out_images, data.known,
+            adapted=bool(self.adaptation),
+        )  # fmt: skip
+
     @property
     def verdict(self) -> str:
-        """``better``, ``worse``, ``no difference`` (the interval holds 0) or ``unmeasured``."""
-        if self.gain is None:
-            return "unmeasured"
-        return "better" if self.gain.low > 0 else "worse" if self.gain.high < 0 else "no difference"
+        """As :attr:`Worth.verdict`."""
+        return self.worth.verdict
 
     @property
     def advice(self) -> str:
-        """What to do with the model, in one sentence."""
-        if self.gain is None:
-            sentence = to_say("Not measured: {why}. Look at your own searches before you rely on it.")
-            return say(sentence, why=self.data.unmeasured or say("nothing was held out"))
-        change = say("{value:+.3f} ({low:+.3f} to {high:+.3f})", **vars(self.gain))
-        use = say("Index anew with it") if self.adaptation else say("Use it")
-        data = self.data
-        held_out = "images" if data.held_out_images else "known" if data.known else "classes"
-        classes = plural(data.held_out_classes, "class", "classes")
-        unseen = say(UNSEEN[held_out], classes=classes, known=data.known, before=self.before)
-        return say(ADVICE[self.verdict], use=use, before=self.before, change=change, unseen=unseen)
+        """As :attr:`Worth.advice`."""
+        return self.worth.advice
 
     def changed(self, most: int = MOST_CHANGED) -> list[Changed]:
         """Queries whose score changed most, gains and losses, largest change first."""

@@ -243,7 +243,7 @@ class _Training:
             raise self._nothing_reached()
         learned = yield from train_neck_anew(learned, samples, self.config, self.current)
         result = yield from self._measure(learned, curve, samples, self._learned_from(of, data))
-        save(result, self.gallery.embedder, self.gallery.models / self.name)
+        save(result, self.gallery.embedder, self.gallery.models / self.name, gallery=self.gallery.config.id)
         delete_checkpoint(self.gallery.models, self.name)
         return result
 

@@ -10,6 +10,7 @@ from unifex.models.embedder import Embedder, ModelConfig
 from unifex.models.trained_on import CLASSES
 from unifex.training.held_out import TrainingData
 from unifex.training.model_card import write_card
+from unifex.training.report import TrainReport, keep_report
 from unifex.training.result import TrainResult
 
 
@@ -19,9 +20,9 @@ def _description(data: TrainingData) -> str:
     return form.format(images=len(data.train), classes=data.classes, others=data.held_out_classes, known=data.known)
 
 
-def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") -> None:
+def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "", gallery: str = "") -> None:
     """Write the model: config.json, model.safetensors, README.md (its card, with a ``note`` on the data) and
-    training.csv, at once or not at all."""
+    training.csv, at once or not at all; beside it what the ``gallery`` with this id shows of its training."""
     own = [e for e in result.evaluations if e.model == result.model]
     scores = {str(e.dim): {"mmp5": round(e.overall().value, 4), "macro_mmp5": round(e.macro().value, 4)} for e in own}
     backbone = embedder.backbone.adapted(result.adaptation) if result.adaptation else embedder.backbone
@@ -44,3 +45,5 @@ def save(result: TrainResult, embedder: Embedder, folder: Path, note: str = "") 
         Embedder(model_config, result.neck, backbone).save(made)
         (made / "training.csv").write_text(result.curves_csv(), encoding="utf-8")
         write_card(made / "README.md", result, embedder, note)
+        if gallery:
+            keep_report(folder.parent, TrainReport.of(result, gallery))

@@ -262,6 +262,7 @@ class _Tabs:
         listen(opened, mapped.show_gallery, asking, mapped.showing)
         opened = share_gallery(train_page, train.gallery, *searched)
         listen([*opened, train.taken_in.change], train.show_data, train.asking, train.opening)
+        listen(opened, train.show_job, train.shows, train.showing)
 
 
 def serve(settings: Settings, block: bool = True) -> tuple[Page, AppContext]:

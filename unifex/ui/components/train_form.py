@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field
 from typing import Any
 
@@ -11,7 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from unifex.core.language import say, say_many, to_say
-from unifex.training.config import LOSSES, PRESETS, SETTINGS, TrainConfig, suited_preset
+from unifex.training.config import LOSSES, PRESETS, SETTINGS, TrainConfig, TrainConfigError, suited_preset
 from unifex.ui.listening import Updates, listen
 
 FIRST_PRESET = "best"
@@ -121,6 +122,12 @@ class TrainForm:
         """The inputs of a training."""
         return [self.loss, *self.advanced.values()]
 
+    @property
+    def edited(self) -> list[Callable]:
+        """The events that come when somebody changes something; of a text what is pasted is no input."""
+        advanced = [field.change if isinstance(field, gr.Textbox) else field.input for field in self.advanced.values()]
+        return [self.preset.input, self.loss.input, *advanced]
+
     def wire(self) -> None:
         """A preset fills the form in; a loss brings its margin and its sub-centres; both bring their advice.
 
@@ -175,7 +182,19 @@ def _looked_up(values: dict[str, list[Any]]) -> str:
 def config_of(values: Sequence[Any]) -> TrainConfig:
     """The configuration that the form's ``fields`` hold. Raises ``TrainConfigError``, which names the wrong field."""
     loss, *advanced = values
-    return TrainConfig().updated({"loss": loss, **{key: str(value) for key, value in zip(ADVANCED, advanced)}})
+    with settings_as_shown():
+        texts = {key: "" if value is None else str(value) for key, value in zip(ADVANCED, advanced)}
+        return TrainConfig().updated({"loss": loss, **texts})
+
+
+@contextlib.contextmanager
+def settings_as_shown() -> Iterator[None]:
+    """What is said of settings calls them as the form does."""
+    try:
+        yield
+    except TrainConfigError as error:
+        titles = {key: say(title) for keys in _groups().values() for key, (title, _) in keys.items()}
+        raise TrainConfigError(error.calling({"loss": say("Loss"), **titles})) from error
 
 
 def _groups() -> dict[str, dict[str, tuple[str, str]]]:
@@ -189,7 +208,7 @@ def _groups() -> dict[str, dict[str, tuple[str, str]]]:
     return GROUPS | ({to_say("Further"): further} if further else {})
 
 
-def _component(key: str, setting: Field, label: str, sentence: str) -> Component:
+def _component(key: str, setting: Field, label: str, sentence: str) -> gr.Dropdown | gr.Textbox | gr.Number:
     """What one setting is entered in: its plain name, what it does and from where to where it goes."""
     label, sentence = say(label), say(sentence)
     known, value = setting.metadata, getattr(PRESETS[FIRST_PRESET].config, setting.name)

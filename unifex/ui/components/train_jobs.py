@@ -17,6 +17,7 @@ from unifex.training.held_out import HoldOut
 from unifex.training.result import EpochMetrics, TrainResult
 from unifex.training.resume import TrainJob, checkpoints
 from unifex.training.run import check_model_name, train
+from unifex.ui.components.train_form import settings_as_shown
 from unifex.ui.context import AppContext
 from unifex.ui.server.workspaces import Workspace
 
@@ -44,17 +45,21 @@ class TrainJobs:
         """The training of this model, if it was stopped and can go on."""
         return next((job for job in checkpoints(self.context.library.models) if job.name == model), None)
 
-    def last(self, gallery: str | None) -> Job | None:
-        """The last job that trains on this gallery, at work or ended."""
+    def of(self, gallery: str | None) -> list[Job]:
+        """Jobs that train on this gallery or have, the one at work first, then the last one that was asked for."""
         mine = [job for job in self.context.jobs.of(self.context.owner) if not job.withdrawn]
-        return next((job for job in reversed(mine) if (job.kind, job.source) == ("train", gallery)), None)
+        on_it = [job for job in reversed(mine) if (job.kind, job.source) == ("train", gallery)]
+        return sorted(on_it, key=lambda job: not job.at_work)
 
-    def start(self, name: str, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool = False) -> Job:
-        """Train a model on the gallery ``name``; ``finish``: measure and save what was reached before."""
+    def check(self, name: str, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool = False) -> TrainJob:
+        """What :meth:`start` would begin now; raises what it would."""
         gallery = self.context.writable(name)
         model = check_model_name(self.context.library.models, model)
+        with settings_as_shown():
+            config.check_used()
         if self.context.is_busy("train", model):
             raise GalleryError(say("'{model}' is being trained; give the next one another name", model=model))
+        self.context.jobs.check_turn(self.context.owner, "train")
         job = TrainJob(model, gallery.name, config, hold_out)
         if not finish and (stopped := self.named(model)) and replace(stopped, from_disk=None) != job:
             raise GalleryError(
@@ -68,11 +73,15 @@ class TrainJobs:
             raise GalleryError(
                 say("deep training takes more time and room than a visitor has here; take another preset")
             )
-        workspace = self.context.workspace
-        if workspace and not finish:
+        if (workspace := self.context.workspace) and not finish:
             workspace.check_trainings()
-        work = _training(gallery, model, config, hold_out, finish, workspace)
-        return self.context.start("train", model, work, gallery.name)
+        return job
+
+    def start(self, name: str, model: str, config: TrainConfig, hold_out: HoldOut, finish: bool = False) -> Job:
+        """Train a model on the gallery ``name``; ``finish``: measure and save what was reached before."""
+        job = self.check(name, model, config, hold_out, finish)
+        work = _training(self.context.writable(name), job.name, config, hold_out, finish, self.context.workspace)
+        return self.context.start("train", job.name, work, job.gallery)
 
     def go_on(self, stopped: TrainJob, finish: bool = False) -> Job:
         """As :meth:`start`, where it was stopped."""

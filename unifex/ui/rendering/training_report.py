@@ -11,11 +11,9 @@ from markupsafe import Markup
 from unifex.core.language import say, thousands, to_say
 from unifex.core.templates import render
 from unifex.core.text import duration, plural
-from unifex.evaluation.compare import PCA, RAW
-from unifex.evaluation.evaluation import Evaluation, difference
-from unifex.evaluation.metrics import Estimate
 from unifex.training.held_out import TrainingData
-from unifex.training.result import Changed, EpochMetrics, TrainResult
+from unifex.training.report import TrainReport
+from unifex.training.result import Changed, EpochMetrics
 from unifex.ui.rendering.cards import Card
 from unifex.ui.rendering.failure_lists import verdict
 from unifex.ui.rendering.figures import Cell, Table, count, gain, interval, named, number
@@ -32,8 +30,9 @@ HELD_OUT = {
 }
 
 
-def summary(data: TrainingData, suspicious: Sequence[Card] | None) -> Markup:
-    """What will be trained on and measured on, and what is wrong with it. ``suspicious`` None: not looked for."""
+def summary(data: TrainingData, suspicious: Sequence[int] | None, see: Callable[[int], Card]) -> Markup:
+    """What will be trained on and measured on, and what is wrong with it. ``suspicious``: positions of items, None
+    where they are not looked for. ``see`` shows the item at a position."""
     counts = (
         (data.classes, say("classes"), say("in {domains}", domains=plural(data.domains, "domain", "domains"))),
         (len(data.train), say("images"), say("to train on")),
@@ -48,16 +47,21 @@ def summary(data: TrainingData, suspicious: Sequence[Card] | None) -> Markup:
         (say("Labels that look alike"), len(quoted), alike),
         (say("Copies left out"), data.copies, thousands(data.copies)),
         (say("One image, two labels"), data.clashes, thousands(data.clashes)),
-        (say("Without a label"), data.unlabelled, thousands(data.unlabelled)),
+        (say("Without a label"), len(data.unlabelled), thousands(len(data.unlabelled))),
         (say("Suspicious labels"), len(suspicious or ()), suspects),
     )
+    pictures = {
+        say("The same image, under each of its labels:"): data.clashing,
+        say("They have no label:"): data.unlabelled,
+        say("Their neighbours all say otherwise:"): suspicious or (),
+    }
     return render(
         "training_data.html",
         counts=counts,
         held_out=data.unmeasured or say(HELD_OUT[data.held_out_by]),
         found=[f"{name}: {thousands(many)}" for name, many, _ in checks if many],
         rows={name: text for name, _, text in checks},
-        suspicious=(suspicious or [])[:MOST_NAMED],
+        pictures={said: [see(int(at)) for at in items[:MOST_NAMED]] for said, items in pictures.items()},
     )
 
 
@@ -81,71 +85,50 @@ def curves(curve: Sequence[EpochMetrics]) -> str:
     return json.dumps({"epochs": epochs, "total": curve[-1].total, "loss": losses, "scores": scores})
 
 
-def outcome(found: TrainResult) -> Markup:
+def outcome(found: TrainReport) -> Markup:
     """The verdict, before and after, per domain."""
-    first = found.evaluations[0] if found.evaluations else None
     return render(
         "training_result.html",
         title=say(
             "{model}: {images} of {classes}, trained in {time}",
             model=found.model,
-            images=plural(len(found.data.train), "image", "images"),
-            classes=plural(found.data.classes, "class", "classes"),
+            images=plural(found.images, "image", "images"),
+            classes=plural(found.classes, "class", "classes"),
             time=duration(found.seconds),
         ),
-        kind=VERDICT_KINDS[found.verdict],
+        kind=VERDICT_KINDS[found.worth.verdict],
         result=found,
-        anew=_cost_of_indexing(found) if found.adaptation else "",
-        queries=first.queries if first else 0,
-        items=len(first.split.items) if first else 0,
-        models=_models(found) if first else None,
-        domains=_domains(found) if first else None,
+        anew=_cost_of_indexing(found) if found.worth.adapted else "",
+        models=_models(found) if found.models else None,
+        domains=_domains(found) if found.models else None,
     )
 
 
-def _cost_of_indexing(found: TrainResult) -> str:
+def _cost_of_indexing(found: TrainReport) -> str:
     """What it takes to see a gallery with a backbone of its own."""
-    count = len(found.data.columns.ids)
     return say(
         "Its backbone is its own now, so features are made anew from {images} before it searches.",
-        images=plural(count, "image", "images"),
+        images=plural(found.items, "image", "images"),
     )
 
 
-def _models(found: TrainResult) -> Table:
+def _models(found: TrainReport) -> Table:
     heads = (say("Model"), say("Dim"), "mMP@5", say("95 % interval"), say("The new one against it"), say("Macro"))
-    rows = []
-    for other in found.evaluations:
-        new = found.of(found.model, other.dim if other.dim in found.neck.dims else found.dim)
-        score = other.overall()
-        rows.append(
-            [Cell(other.model, other.model, strong=other.model == found.model), Cell(other.dim, str(other.dim)),
-             number(score.value), interval(score), gain(None if other is new else _change(new, other)),
-             number(other.macro().value)]
-        )  # fmt: skip
+    rows = [
+        [Cell(of.model, of.model, strong=of.model == found.model), Cell(of.dim, str(of.dim)), number(of.score.value),
+         interval(of.score), gain(of.change), number(of.macro)]
+        for of in found.models
+    ]  # fmt: skip
     return Table("before-after-table", heads, rows)
 
 
-def _change(new: Evaluation | None, old: Evaluation | None, domain: str | None = None) -> Estimate | None:
-    return difference(new, old, domain=domain) if new and old else None
-
-
-def _domains(found: TrainResult) -> Table:
-    old, new = found.of(found.before, found.before_dim), found.of(found.model, found.dim)
-    before = None if found.before == "raw" else old
-    columns = {
-        to_say("Raw"): found.of(RAW, found.dim),
-        "PCA": found.of(PCA, found.dim),
-        to_say("Before"): before,
-        to_say("After"): new,
-    }
-    shown = [(say(head), e) for head, e in columns.items() if e]
-    heads = [say("Domain"), say("Queries"), *(f"{head}, {e.dim}-d" for head, e in shown), say("Change")]
-    rows = []
-    for parts in zip(*(e.domains for _, e in shown)):
-        name = parts[0].name
-        cells = [number(part.mmp5.value) for part in parts]
-        rows.append([named(name, say("no domain")), count(parts[0].queries), *cells, gain(_change(new, old, name))])
+def _domains(found: TrainReport) -> Table:
+    compared = [f"{say(what)}, {dim}-d" for what, dim in found.compared]
+    heads = [say("Domain"), say("Queries"), *compared, say("Change")]
+    rows = [
+        [named(row.name, say("no domain")), count(row.queries), *map(number, row.scores), gain(row.change)]
+        for row in found.domains
+    ]
     return Table("trained-domains-table", heads, rows)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,20 +14,20 @@ from markupsafe import Markup
 from unifex.core.jobs import Job, State
 from unifex.core.language import say
 from unifex.core.text import reason
-from unifex.gallery.gallery import Gallery, GalleryError
+from unifex.gallery.gallery import Gallery
 from unifex.training.config import PRESETS
-from unifex.training.held_out import HOLD_OUT_SHARE, HoldOut, divide, suspicious_labels
-from unifex.training.result import TrainResult
+from unifex.training.held_out import HOLD_OUT_SHARE, HoldOut, TrainingData, divide, suspicious_labels
 from unifex.training.resume import TrainJob, has_reached_an_epoch, read_curve
 from unifex.ui.components.basic import drop_zone, job_notice, notice
 from unifex.ui.components.gallery_picker import gallery_picker
+from unifex.ui.components.index_jobs import came_of
 from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.job_tray import JobPanel
-from unifex.ui.components.model_download import ModelDownload
 from unifex.ui.components.model_switch import ModelSwitch, Told
 from unifex.ui.components.pressing import ask_for_job
 from unifex.ui.components.train_form import TrainForm, config_of
 from unifex.ui.components.train_jobs import TrainJobs
+from unifex.ui.components.trained_models import TrainedModels
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.gallery_names import name_for
 from unifex.ui.listening import Part, Updates, listen
@@ -47,22 +49,22 @@ class TrainTab:
     item_view: ItemView
     gallery_tab: GalleryTab
     form: TrainForm = field(default_factory=TrainForm)
-    download: ModelDownload = field(init=False)
     switch: ModelSwitch = field(init=False)
+    trained: TrainedModels = field(init=False)
     jobs: TrainJobs = field(init=False)
 
     def __post_init__(self) -> None:
-        self.download, self.switch = ModelDownload(self.context), ModelSwitch(self.context)
-        self.jobs = TrainJobs(self.context)
+        self.switch, self.jobs = ModelSwitch(self.context), TrainJobs(self.context)
+        self.trained = TrainedModels(self.context, self.switch)
 
     def build(self) -> None:
         """Lay the tab out; :meth:`wire` connects it when all tabs are there."""
-        self.model = gr.State("")  # whose result is on the page
-        self.drawn = gr.State("")  # the job whose outcome is on the page
+        self.drawn = gr.State("")  # how far this gallery's last training is on the page
         self.named = gr.State("")  # the name for a model that the page filled in
         self.summed = gr.State(Wish())  # changes when the data was summed up, of which suspicious labels follow
         self.suited = gr.State("")  # the gallery that the preset was chosen for
         self.awaited, self.taken_in = gr.State(""), gr.State("")  # indexing of what was dropped here: asked for, done
+        self.ended = gr.State("")  # the last training that ended, which may have been in the way of another
         self.panel = JobPanel(("index", "train", "use"), "train-progress")
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
@@ -85,6 +87,8 @@ class TrainTab:
             self.upload_name = gr.Textbox(
                 label=say("They become this gallery"), placeholder=say("the folder's name"), elem_id="train-upload-name"
             )
+            self.unreceived = notice("train-unreceived")
+        self.received = job_notice("train-received")
         self.share = gr.Slider(
             0, 0.6, HOLD_OUT_SHARE, step=0.05, label=say("Held-out classes"),
             info=say("Share of the classes that is only measured on; a split of the gallery comes first"),
@@ -110,20 +114,7 @@ class TrainTab:
         self.panel.build()
         self.problem = notice("train-problem")
         self.status = job_notice("train-status")
-        label = say("Training curves")
-        self.curves = gr.HTML(
-            "", html_template=f'<div class="curves" role="img" aria-label="{label}" hidden></div>',
-            js_on_load=scripts("curves"),
-            elem_id="train-curves",
-        )  # fmt: skip
-        self.outcome = job_notice("train-outcome", "", "evaluate")
-        with gr.Column(visible=False, elem_id="train-result") as self.result:
-            self.switch.build()
-            with gr.Row(equal_height=True):
-                self.download.build()
-            self.download.build_notice()
-        self.switch.build_notices()
-        self.changed = gr.HTML(elem_id="train-changed", js_on_load=scripts("evaluate"))
+        self.trained.build()
 
     @property
     def opening(self) -> list[Part]:
@@ -149,23 +140,31 @@ class TrainTab:
     @property
     def showing(self) -> list[Part]:
         """What :meth:`show_job` updates."""
-        result = [self.model, self.result, *self.switch.offered, *self.download.shown, self.changed]
-        told = [self.drawn, self.status, self.curves, self.outcome, self.resume, self.finish, *result]
-        return [self.name, self.named, *told]
+        return [self.name, self.named, self.drawn, self.status, self.resume, self.finish, *self.trained.shown]
+
+    @property
+    def chosen(self) -> list[Part]:
+        """What :meth:`show_model` updates."""
+        return [self.status, *self.trained.shown]
+
+    @property
+    def shows(self) -> list[Component]:
+        """What :meth:`show_job` is told."""
+        return [self.gallery, self.drawn, self.trained.opened, self.name]
 
     def wire(self) -> None:
         """Connect the handlers."""
         self.form.wire()
         self._wire_data()
         self._wire_training()
-        self.switch.wire(self.gallery, self.model)
-        self.download.wire(self.model)
+        self.trained.wire(self.gallery)
 
     def _wire_data(self) -> None:
         """What is dropped becomes a gallery."""
         title, taken = say("The upload cannot be used"), [self.upload_name, self.awaited]
         named = [self.upload_name]
-        ask_for_job(self.drop.upload, self.receive, named, self.problem, title, *taken, counts="every")
+        ask_for_job(self.drop.upload, self.receive, named, self.unreceived, title, *taken, counts="every")
+        listen([self.drop.upload, self.gallery.input], lambda: "", None, [self.received])
         again = [self.share.release, self.form.preset.input]
         listen(again, self.show_summary, self._measured, [self.summary, self.summed])
         listen(self.summed.change, self.show_suspects, self._measured, [self.summary])
@@ -179,10 +178,12 @@ class TrainTab:
         ask_for_job(self.start.click, self.begin, asked, self.problem, say("Training cannot start"))
         ask_for_job(self.resume.click, self.go_on, [self.gallery], self.problem, say("Training cannot go on"))
         ask_for_job(self.finish.click, self.keep, [self.gallery], self.problem, say("Training cannot go on"))
-        listen(self.gallery.change, self.show_job, [self.gallery, self.drawn, self.name], self.showing)
+        listen(self.trained.opened.input, self.show_model, [self.gallery, self.trained.opened], self.chosen)
         listen(self.gallery.change, lambda: "", None, [self.problem])
-        known = [self.gallery, self.drawn, self.name, self.switch.told, self.awaited, *self.gallery_tab.dropdowns]
-        arrived = [self.awaited, self.taken_in, self.summary, *self.gallery_tab.dropdowns]
+        changed = [self.ended.change, self.name.change, self.share.release, *self.form.edited]
+        listen(changed, self.look_again, [self.problem, *asked], [self.problem])
+        known = [*self.shows, self.switch.told, self.awaited, *self.gallery_tab.dropdowns]
+        arrived = [self.awaited, self.taken_in, self.received, self.ended, *self.gallery_tab.dropdowns]
         listen(self.panel.further.input, self.show_jobs, known, [*self.showing, *self.switch.changing, *arrived])
 
     # --- data ----------------------------------------------------------------------------------------------------
@@ -232,8 +233,9 @@ class TrainTab:
     def show_summary(self, name: str | None, share: float, preset: str) -> Updates:
         """(gallery, share held out, preset) -> summary."""
         try:
-            data = divide(self.context.gallery(name), PRESETS[preset].config, HoldOut(share))
-            return {self.summary: training_report.summary(data, None), self.summed: Wish.new()}
+            gallery = self.context.gallery(name)
+            data = divide(gallery, PRESETS[preset].config, HoldOut(share))
+            return {self.summary: _summed_up(gallery, data, None), self.summed: Wish.new()}
         except ERRORS as error:
             return {self.summary: _nothing_to_learn(error), self.summed: Wish.new()}
 
@@ -245,11 +247,9 @@ class TrainTab:
         try:
             gallery = self.context.gallery(name)
             data = divide(gallery, PRESETS[preset].config, HoldOut(share))
-            if len(data.columns.ids) > SUSPECTS_LOOKED_FOR:
-                return {self.summary: training_report.summary(data, None)}
-            see = CardCache(gallery, data.columns.ids)
-            suspects = [see(error.item) for error in suspicious_labels(gallery, data)]
-            return {self.summary: of_gallery(gallery.name, training_report.summary(data, suspects))}
+            few = len(data.columns.ids) <= SUSPECTS_LOOKED_FOR
+            suspects = [error.item for error in suspicious_labels(gallery, data)] if few else None
+            return {self.summary: _summed_up(gallery, data, suspects)}
         except ERRORS as error:
             return {self.summary: _nothing_to_learn(error)}
 
@@ -267,6 +267,14 @@ class TrainTab:
     def begin(self, gallery: str, name: str, share: float, *values: Any) -> None:
         """(gallery, model name, share held out, the form's fields) -> a job. Raises ``UnifexError``."""
         self.jobs.start(gallery, name.strip(), config_of(values), HoldOut(share))
+
+    def look_again(self, problem: str, gallery: str, name: str, share: float, *values: Any) -> Updates:
+        """(what is in the way, as :meth:`begin`) -> nothing, once that is not in the way any more."""
+        with contextlib.suppress(*ERRORS):
+            if problem:
+                self.jobs.check(gallery, name.strip(), config_of(values), HoldOut(share))
+                return {self.problem: ""}
+        return {self.problem: gr.skip()}
 
     def go_on(self, gallery: str) -> Updates | None:
         """(gallery) -> as :meth:`begin`, for the training of it that was stopped last."""
@@ -286,50 +294,73 @@ class TrainTab:
     # --- what came of it -----------------------------------------------------------------------------------------
 
     def show_jobs(
-        self, name: str | None, drawn: str, typed: str, told: Told, awaited: str, *chosen: str | None
+        self, name: str | None, drawn: str, opened: str | None, typed: str, told: Told, awaited: str,
+        *chosen: str | None,
     ) -> Updates:  # fmt: skip
-        """(gallery, job that is drawn, the model's name, changes of a model told of, indexing waited for, what is
-        chosen in every tab) -> training, change of model, what was dropped, galleries to choose from when another was
-        made."""
+        """(gallery, what is drawn, the model that is open, the next one's name, changes of a model told of, indexing
+        waited for, what is chosen in every tab) -> training, change of model, what was dropped, galleries to choose
+        from when another was made."""
         jobs = self.context.jobs.of(self.context.owner)
         arrived = next((job for job in jobs if job.id == awaited and not job.state.active), None)
         offered = self.gallery_tab.offer(*chosen) if self.switch.made(told) else {}
-        shown = {**self.show_job(name, drawn, typed), **self.switch.show_change(name, told), **offered}
+        shown = {**self.show_job(name, drawn, opened, typed), **self.switch.show_change(name, told), **offered}
+        shown[self.ended] = self.context.jobs.last_ended(self.context.owner, "train")
         return {**shown, self.awaited: "", **self._arrived(arrived)} if arrived else shown
 
     def _arrived(self, job: Job) -> Updates:
         """What became of the upload that was waited for."""
         if job.state == State.DONE:
-            return {self.taken_in: job.id, **self.gallery_tab.choose(job.name)}
+            return {self.taken_in: job.id, self.received: came_of(job, False), **self.gallery_tab.choose(job.name)}
         if job.withdrawn:
             return {}
         text = job.problem or say("It goes on in the Gallery tab.")
-        return {self.summary: message(say("The upload is not complete"), text, "warning")}
+        return {self.received: message(say("The upload is not complete"), text, "warning")}
 
-    def show_job(self, name: str | None, drawn: str, typed: str) -> Updates:
-        """(gallery, the job that is drawn, the model's name) -> the last training of this gallery: its curves, and what
-        came of it."""
+    def show_job(self, name: str | None, drawn: str, opened: str | None, typed: str) -> Updates:
+        """(gallery, what is drawn, the model that is open, the next one's name) -> the last training of this gallery,
+        or the last model that it has trained: curves, and what came of it. Who opened another one stays there until
+        something begins or ends."""
         try:
-            return self._show_job(name, drawn, typed)
+            return self._show_job(name, drawn, opened, typed)
         except ERRORS as error:  # the gallery has gone since, which is nothing to what else is shown beside it
-            unseen = message(say("The training cannot be shown"), reason(error), "warning")
-            return {**self._nothing(), self.drawn: "", self.status: unseen}
+            return {**self.trained.nothing(), self.drawn: "", self.status: _unseen(error)}
 
-    def _show_job(self, name: str | None, drawn: str, typed: str) -> Updates:
-        job, shown = self.jobs.last(name), self._offer_stopped(self.jobs.stopped(name))
-        if job is None:
-            return {**shown, **self._nothing(), self.drawn: ""}
-        if job.state.active:
-            return {**shown, **self._nothing(), self.curves: self._curves(job), self.drawn: ""}
-        if job.id == drawn:
-            return {**shown, self.drawn: drawn}
-        shown |= {**self._nothing(), self.drawn: job.id}
-        if job.state == State.DONE:
-            return {**shown, **self._trained(self.context.gallery(name), job.result, typed)}
-        return {**shown, self.curves: self._curves(job), self.status: self._not_trained(job)}
+    def _show_job(self, name: str | None, drawn: str, opened: str | None, typed: str) -> Updates:
+        jobs, shown = self.jobs.of(name), self._offer_stopped(self.jobs.stopped(name))
+        now = " ".join([str(name), *(f"{job.id} {job.state.active}" for job in jobs)])
+        if now == drawn:
+            goes_on = any(job.name == opened and job.state.active for job in jobs)
+            return {**shown, **({self.trained.curves: self._curves(opened)} if opened and goes_on else {})}
+        shown |= {self.drawn: now, self.status: ""}
+        if name not in self.context.library.names():
+            return {**shown, **self.trained.nothing(), **self.trained.offer([], None)}
+        gallery = self.context.gallery(name)
+        in_hand = [job.name for at, job in enumerate(jobs) if job.state.active or at == 0]
+        models = list(dict.fromkeys([*in_hand, *self.trained.of(gallery)]))
+        last = next(iter(models), None)
+        if jobs and jobs[0].state == State.DONE and typed in ("", jobs[0].name):
+            shown |= self._named(self.jobs.free_name(gallery.name))
+        return {**shown, **self._opened(gallery, last), **self.trained.offer(models, last)}
 
-    def _curves(self, job: Job) -> str:
-        return training_report.curves(read_curve(self.context.library.models, job.name))
+    def show_model(self, name: str | None, opened: str | None) -> Updates:
+        """(gallery, one of the models that it trains or has trained) -> what came of it."""
+        try:
+            return {self.status: "", **self._opened(self.context.gallery(name), opened)}
+        except ERRORS as error:
+            return {**self.trained.nothing(), self.status: _unseen(error)}
+
+    def _opened(self, gallery: Gallery, model: str | None) -> Updates:
+        """What came of the training of a model, or how far it is."""
+        if not model:
+            return self.trained.nothing()
+        job = next((job for job in self.jobs.of(gallery.name) if job.name == model), None)
+        if job is None or job.state == State.DONE:
+            return self.trained.open(gallery, model)
+        told = {} if job.state.active else {self.status: self._not_trained(job)}
+        return {**self.trained.nothing(), self.trained.curves: self._curves(model), **told}
+
+    def _curves(self, model: str) -> str:
+        return training_report.curves(read_curve(self.context.library.models, model))
 
     def _not_trained(self, job: Job) -> str:
         kept = self.jobs.named(job.name) is not None
@@ -339,32 +370,14 @@ class TrainTab:
         text = say("Go on where it stopped, now or after a restart, or keep what was reached.") if kept else ""
         return message(say("Stopped"), text or say("Nothing is trained yet."), "warning")
 
-    def _nothing(self) -> Updates:
-        """Nothing of another gallery's training is shown."""
-        empty = dict.fromkeys([self.status, self.curves, self.outcome, self.changed, self.model], "")
-        return {**empty, self.result: gr.update(visible=False)}
 
-    def _trained(self, gallery: Gallery, found: TrainResult, typed: str) -> Updates:
-        return {
-            **(self._named(self.jobs.free_name(gallery.name)) if typed in ("", found.model) else {}),
-            self.model: found.model,
-            self.curves: training_report.curves(found.curve),
-            self.outcome: training_report.outcome(found),
-            self.result: gr.update(visible=True),
-            **self.switch.offer(gallery, advised=found.verdict == "better", anew=bool(found.adaptation)),
-            **self.download.of(found.model),
-            self.changed: _changed(gallery, found),
-        }
+def _unseen(error: Exception) -> Markup:
+    return message(say("The training cannot be shown"), reason(error), "warning")
 
 
-def _changed(gallery: Gallery, found: TrainResult) -> str:
-    """The queries that changed most, as long as all that is shown of them is in the gallery."""
-    see = CardCache(gallery, found.data.columns.ids)
-    try:
-        rows = training_report.changed(found.changed(), see, found.before, found.model)
-    except GalleryError as error:
-        return message(say("Which queries changed most is not shown"), reason(error))
-    return of_gallery(gallery.name, rows)
+def _summed_up(gallery: Gallery, data: TrainingData, suspects: Sequence[int] | None) -> Markup:
+    see = CardCache(gallery, data.columns.ids)
+    return of_gallery(gallery.name, training_report.summary(data, suspects, see))
 
 
 def _nothing_to_learn(error: Exception) -> Markup:
