@@ -2,8 +2,8 @@
 
 ``forms.tar.xz`` has a gallery of each form, made by the version that wrote it: ten drawn pictures from a CSV, two from
 a zip, whose bytes it keeps, and from form 2 on three corrections; from 10 on a further column of the CSV, from 11 on
-tags, from 12 on the date that one file tells, from 13 on its camera, rating and keyword; 14 is what 13 has, in today's
-tables. A new form is added here with the version that writes it: the last of them is today's.
+tags, from 12 on the date that one file tells, from 13 on its camera, rating and keyword; those since are what 13
+has, in the tables of their time. A new form is added here with the version that writes it: the last of them is today's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from unifex.gallery.library import Broken, Library
 from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 
-FORMS = range(1, 16)
+FORMS = range(1, 17)
 LAST = FORMS[-1]
 HITS = [  # of what is like shapes/disc/1.png, as the versions found them themselves
     ("shapes/disc/0.png", "ring", 0.849166), ("shapes/square/1.png", "square", 0.311081),
@@ -160,6 +160,29 @@ def test_is_packed_as_it_is(old, tmp_path, only_read, monkeypatch):
     monkeypatch.undo()
     other = finish(bundle.unpack(tmp_path / "packed.zip", "unpacked", Library(tmp_path / "other")))
     assert hits(other) == expected(old.name)
+    assert marked(other) == marked(Gallery.open(old)) == expected_to_be_marked(old.name)
+
+
+def test_what_was_said_in_it_is_taken_back(old):
+    """By whoever read it before a writer brought it up to date."""
+    gallery = Gallery.open(old)
+    said = gallery.corrections()
+    assert marked(gallery) == expected_to_be_marked(old.name)
+    with gallery.write() as writer:
+        assert gallery.corrections() == said
+        assert marked(gallery) == expected_to_be_marked(old.name)
+        writer.undo(said)
+    assert gallery.corrections() == []
+    assert len(gallery) == 12
+
+
+def marked(gallery: Gallery) -> list[tuple[str, str]]:
+    """The paths of what people said shows the same thing."""
+    return [(one.path, other.path) for one, other in map(gallery.records, gallery.database.marked_pairs("same"))]
+
+
+def expected_to_be_marked(form: str) -> list[tuple[str, str]]:
+    return [] if form == "form-1" else [("shapes/square/0.png", "signs/cross/0.png")]
 
 
 def _names(folder: Path) -> list[str]:

@@ -65,11 +65,16 @@ def photo(path: Path, view: int, keywords: str = "", comment: bytes = b"") -> No
 
 
 @pytest.mark.parametrize("kind", ["same", "distinct"])
-def test_of_a_pair_of_which_one_took_the_place_of_the_other_nothing_is_left(gallery, folder, kind):
+def test_a_pair_of_which_one_took_the_place_of_the_other_is_none_until_that_is_back(gallery, folder, kind):
     say(gallery, getattr(corrections, kind)(gallery.item_at(DISC), gallery.item_at(OTHER)))
+    kept = (folder / OTHER).read_bytes()
     (folder / DISC).rename(folder / OTHER)
     run_index(gallery, folder)
-    assert gallery.corrections() == []
+    assert gallery.database.marked_pairs(kind) == []
+    assert len(gallery.idle_corrections()) == 1
+    (folder / DISC).write_bytes(kept)
+    run_index(gallery, folder)
+    assert gallery.database.marked_pairs(kind) == [(gallery.item_at(OTHER).id, gallery.item_at(DISC).id)]
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -92,8 +97,8 @@ def test_nor_of_one_whose_items_are_at_one_place_now(tmp_path, folder, embedder,
 def test_a_gallery_with_a_pair_of_one_item_opens_and_lets_go_of_it(gallery, capsys):
     item = gallery.item_at(DISC)
     with items_of(gallery) as database:
-        row = ("same", item.uri, item.path, item.sha256, "", "", item.uri, item.path)
-        database.execute("INSERT INTO corrections VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        row = ("same", item.uri, item.path, item.sha256, "", "", item.uri, item.path, item.sha256)
+        database.execute(corrections.STORE, row)
     library = ["--library", str(gallery.folder.parent)]
     assert main(["correct", gallery.name, *library]) == 0
     assert main(["correct", gallery.name, "--undo", DISC, *library]) == 0

@@ -1,8 +1,8 @@
 """What people say of a gallery's items that its source got wrong: stored beside the items and applied when reading.
 
 The source's own labels stay as they are, so that every correction can be undone, indexing the source again loses none,
-and the list can be exported. A correction belongs to an image: it ends when the file shows another picture, and goes
-where that image is found again.
+and the list can be exported. A correction belongs to an image, or to both of a pair: it ends when the file shows
+another picture, and goes where that image is found again.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ KINDS = {
     "distinct": "the items are no copies of each other, however alike they are",
 }
 
-TABLE = """
+KEY = ("kind", "uri", "sha256", "other_uri", "other_sha256")  # what one is of; a label is what it says of that
+TABLE = f"""
 CREATE TABLE IF NOT EXISTS corrections (
     kind TEXT NOT NULL, uri TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
     label TEXT NOT NULL, domain TEXT NOT NULL, other_uri TEXT NOT NULL, other_path TEXT NOT NULL,
-    PRIMARY KEY (kind, uri, other_uri)) WITHOUT ROWID;
+    other_sha256 TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY ({", ".join(KEY)})) WITHOUT ROWID;
 CREATE VIEW IF NOT EXISTS shown AS
     SELECT items.id, items.uri, items.path, items.sha256, COALESCE(relabelled.label, items.label) AS label,
         COALESCE(relabelled.domain, items.domain) AS domain, items.split
@@ -45,6 +47,7 @@ INDICES = """
 CREATE INDEX IF NOT EXISTS corrections_uri ON corrections (uri);
 CREATE INDEX IF NOT EXISTS corrections_other ON corrections (other_uri);
 CREATE INDEX IF NOT EXISTS corrections_sha256 ON corrections (sha256);
+CREATE INDEX IF NOT EXISTS corrections_other_sha256 ON corrections (other_sha256, other_uri);
 """
 
 
@@ -67,6 +70,7 @@ class Correction:
     domain: str = ""
     other_uri: str = ""
     other_path: str = ""
+    other_sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -114,15 +118,22 @@ def _of_pair(kind: str, item: Record, other: Record) -> Correction:
     """What is stored may be of one item, by an earlier version, and is read to be taken back; nobody says it anew."""
     if item.uri == other.uri:
         raise UnifexError(say("'{path}' is one item; '{kind}' takes two", path=item.path, kind=kind))
-    return Correction(kind, item.uri, item.path, item.sha256, other_uri=other.uri, other_path=other.path)
+    return Correction(kind, item.uri, item.path, item.sha256, "", "", other.uri, other.path, other.sha256)
 
 
 COLUMNS = tuple(field.name for field in fields(Correction))
-IDLE = f"""
-SELECT {", ".join(COLUMNS)} FROM corrections
-WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.uri = corrections.uri AND items.sha256 = corrections.sha256)
-    OR (other_uri > '' AND NOT EXISTS (SELECT 1 FROM items WHERE items.uri = corrections.other_uri))
+STORE = f"INSERT OR REPLACE INTO corrections ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+TAKE_BACK = f"DELETE FROM corrections WHERE ({', '.join(KEY)}) = ({', '.join('?' * len(KEY))})"
+HAS_ITEM = "EXISTS (SELECT 1 FROM items WHERE items.uri = corrections.uri AND items.sha256 = corrections.sha256)"
+HAS_OTHER = "EXISTS (SELECT 1 FROM items WHERE items.uri = other_uri AND items.sha256 = other_sha256)"
+APPLIES = f"({HAS_ITEM} AND (other_uri = '' OR {HAS_OTHER}))"
+IDLE = f"SELECT {', '.join(COLUMNS)} FROM corrections WHERE NOT {APPLIES}"
+PAIRS = """
+SELECT one.id, other.id FROM corrections JOIN items AS one USING (uri, sha256)
+JOIN items AS other ON other.uri = other_uri AND other.sha256 = other_sha256 AND other.id != one.id WHERE kind = ?
 """
+OTHER_NOW = "COALESCE((SELECT items.sha256 FROM items WHERE items.uri = other_uri), '')"  # of earlier versions, or none
+NAME_OTHERS = f"UPDATE OR REPLACE corrections SET other_sha256 = {OTHER_NOW} WHERE other_uri > '' AND other_sha256 = ''"
 
 
 def as_csv(corrections: Iterable[Correction]) -> str:

@@ -283,7 +283,7 @@ class Database:
             return [Correction(*row) for row in database.execute(query)]
 
     def idle_corrections(self) -> frozenset[Correction]:
-        """Those that do not apply: the image that they are of is not there now, at its place or at all."""
+        """Those that do not apply: an image that they are of is not there now, at its place or at all."""
         with self.connect() as database:
             return frozenset(Correction(*row) for row in database.execute(corrections.IDLE))
 
@@ -295,12 +295,8 @@ class Database:
 
     def marked_pairs(self, kind: str) -> list[tuple[int, int]]:
         """The ids of both items of each correction of two items: that are there, left out or not."""
-        query = (
-            "SELECT one.id, other.id FROM corrections JOIN items AS one USING (uri, sha256) "
-            "JOIN items AS other ON other.uri = other_uri AND other.id != one.id WHERE kind = ?"
-        )
         with self.connect() as database:
-            return database.execute(query, (kind,)).fetchall()
+            return database.execute(corrections.PAIRS, (kind,)).fetchall()
 
     def skipped(self) -> list[Skipped]:
         """Everything in its sources that could not be indexed, and why."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unifex.data.item import Item, Labels
-from unifex.gallery import listings, tags
+from unifex.gallery import corrections, listings, tags
 from unifex.gallery.listings import Listing
 from unifex.gallery.records import Embedded, Registered
 
@@ -55,22 +55,22 @@ def make_way(connection: sqlite3.Connection, item: int) -> None:
 
 def rename(connection: sqlite3.Connection, item: int, uri: str) -> None:
     """Give an item another uri; what people said of it goes with it."""
-    before = one(connection, "SELECT uri FROM items WHERE id = ?", item)
+    before, sha256 = connection.execute("SELECT uri, sha256 FROM items WHERE id = ?", (item,)).fetchone()
     connection.execute("UPDATE items SET uri = ? WHERE id = ?", (uri, item))
-    say_of(connection, before, uri, "REPLACE")
+    say_of(connection, (before, sha256), (uri, sha256), "REPLACE")
 
 
-def say_of(connection: sqlite3.Connection, before: str, uri: str, conflict: str) -> None:
-    """What people said of the item at one place they say of that at another; two of a pair that are one by now are
-    none. ``conflict``: REPLACE or IGNORE what is said there already."""
-    for column in ("uri", "other_uri"):
-        connection.execute(f"UPDATE OR {conflict} corrections SET {column} = ? WHERE {column} = ?", (uri, before))
-    drop_pair_of_one(connection, uri)
-
-
-def drop_pair_of_one(connection: sqlite3.Connection, uri: str) -> None:
-    """No item is the same as itself, or distinct from it."""
-    connection.execute("DELETE FROM corrections WHERE uri = ? AND other_uri = uri", (uri,))
+def say_of(connection: sqlite3.Connection, before: tuple[str, str], now: tuple[str, str], conflict: str) -> None:
+    """What people said of an image at a place they say of one at another, both as uri and sha256; two of a pair that
+    are one by now are none. ``conflict``: REPLACE or IGNORE what is said there already."""
+    for of in ("", "other_"):
+        connection.execute(
+            f"UPDATE OR {conflict} corrections SET {of}uri = ?, {of}sha256 = ? WHERE {of}uri = ? AND {of}sha256 = ?",
+            (*now, *before),
+        )
+    connection.execute(
+        "DELETE FROM corrections WHERE uri = ? AND sha256 = ? AND other_uri = uri AND other_sha256 = sha256", now
+    )
 
 
 def move(connection: sqlite3.Connection, item: int, uri: str, stamp: str) -> None:
@@ -171,19 +171,17 @@ def labels_of(label: str, domain: str, split: str, extra: str) -> Labels:
 
 
 def adopt_corrections(connection: sqlite3.Connection, batch: Sequence[Embedded]) -> None:
-    """A correction belongs to an image: one whose item is no more goes to a new item of the same image."""
-    query = f"SELECT kind, uri, other_uri FROM corrections WHERE sha256 = ? AND NOT {_HAS_ITEM}"
-    new = {entry.sha256: entry.item for entry in reversed(batch)}
-    for sha256, item in new.items():
-        for said in connection.execute(query, (sha256,)).fetchall():
+    """A correction belongs to an image, or to both of a pair: where its item is no more, it goes to a new item of the
+    same image. One that is of whatever is at a place, as earlier versions had it, is of what comes there first."""
+    ends = (("", "other_", corrections.HAS_ITEM), ("other_", "", corrections.HAS_OTHER))
+    for entry in batch:
+        for end, other, there in ends:
             connection.execute(
-                "UPDATE OR IGNORE corrections SET uri = ?, path = ? WHERE kind = ? AND uri = ? AND other_uri = ?",
-                (item.uri, item.path, *said),
+                f"UPDATE OR IGNORE corrections SET {end}uri = ?1, {end}path = ?2 WHERE {end}sha256 = ?3 "
+                f"AND NOT {there} AND NOT ({other}uri = ?1 AND {other}sha256 = ?3)",
+                (entry.item.uri, entry.item.path, entry.sha256),
             )
-            drop_pair_of_one(connection, item.uri)
-
-
-_HAS_ITEM = "EXISTS (SELECT 1 FROM items WHERE items.uri = corrections.uri AND items.sha256 = corrections.sha256)"
+    connection.execute(corrections.NAME_OTHERS)
 
 
 def succeed(connection: sqlite3.Connection, before: int, item: int) -> None:
@@ -207,12 +205,10 @@ def succeed(connection: sqlite3.Connection, before: int, item: int) -> None:
     )
     connection.execute("UPDATE tags SET sha256 = ? WHERE item = ?", (sha256, before))
     tags.give(connection, [(before, tag) for tag in fresh])
-    connection.execute(
-        "UPDATE corrections SET path = ?, sha256 = ? WHERE uri = ? AND sha256 = ?", (path, sha256, was, old)
-    )
-    connection.execute("UPDATE corrections SET other_path = ? WHERE other_uri = ?", (path, was))
-    say_of(connection, was, uri, "IGNORE")
-    connection.execute("DELETE FROM corrections WHERE uri = ?1 OR other_uri = ?1", (was,))  # said anew meanwhile
+    say_of(connection, (was, old), (uri, sha256), "IGNORE")
+    for of in ("", "other_"):  # what was said anew meanwhile counts
+        connection.execute(f"DELETE FROM corrections WHERE {of}uri = ? AND {of}sha256 = ?", (was, old))
+        connection.execute(f"UPDATE corrections SET {of}path = ? WHERE {of}uri = ?", (path, uri))
     settle(connection, [before])
 
 
@@ -245,16 +241,19 @@ def inherit(connection: sqlite3.Connection, before: int, item: int) -> None:
 
 def said_of(connection: sqlite3.Connection, item: int, successor: int | None) -> tuple[int, int]:
     """How many corrections an item has, and tags that the one at its place has not."""
-    corrected = "SELECT COUNT(*) FROM corrections JOIN items USING (uri, sha256) WHERE items.id = ?"
+    corrected = f"""SELECT COUNT(*) FROM items AS said JOIN corrections ON corrections.uri = said.uri AND
+        corrections.sha256 = said.sha256 OR other_uri = said.uri AND other_sha256 = said.sha256
+        WHERE said.id = ? AND {corrections.APPLIES}"""
     tagged = "SELECT COUNT(*) FROM tags WHERE item = ? AND tag NOT IN (SELECT tag FROM tags WHERE item = ?)"
     return one(connection, corrected, item), connection.execute(tagged, (item, successor)).fetchone()[0]
 
 
 def join(connection: sqlite3.Connection, stays: int, goes: int) -> None:
     """Two items turn out to be one: what was said of the one that goes is said of the other, where that is free."""
-    uri, place = (one(connection, "SELECT uri FROM items WHERE id = ?", item) for item in (stays, goes))
+    uri = one(connection, "SELECT uri FROM items WHERE id = ?", stays)
+    place, sha256 = connection.execute("SELECT uri, sha256 FROM items WHERE id = ?", (goes,)).fetchone()
     _show_what_one_shows(connection, stays, goes)
-    say_of(connection, place, uri, "IGNORE")
+    say_of(connection, (place, sha256), (uri, sha256), "IGNORE")
     connection.execute("UPDATE OR IGNORE listings SET item = ? WHERE item = ?", (stays, goes))
     tags.join(connection, stays, goes)
     delete(connection, [goes])
@@ -308,7 +307,7 @@ def delete(connection: sqlite3.Connection, items: Iterable[int]) -> None:
     connection.executemany("DELETE FROM items WHERE id = ?", rows)
     connection.executemany("DELETE FROM listings WHERE item = ?", rows)
     connection.executemany(
-        f"DELETE FROM corrections WHERE kind = 'drop' AND sha256 = ?1 AND NOT {_HAS_ITEM} "
+        f"DELETE FROM corrections WHERE kind = 'drop' AND sha256 = ?1 AND NOT {corrections.HAS_ITEM} "
         "AND EXISTS (SELECT 1 FROM shown WHERE shown.sha256 = ?1)",
         [(sha256,) for sha256 in contents if sha256],
     )

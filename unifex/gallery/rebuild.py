@@ -74,14 +74,14 @@ def rebuild(
 
         corrections = list(_rows(source, "corrections"))
         corrected = {uri for row in corrections for uri in (row[1], row[6])}
-        named: dict[str, tuple[str, str]] = {"": ("", "")}
+        named: dict[str, tuple[str, str, str]] = {"": ("", "", "")}
 
         def items() -> Iterator[tuple]:
-            for id, uri, path, *rest, extra in _rows(source, "items"):
+            for id, uri, path, sha256, *rest, extra in _rows(source, "items"):
                 new = f"{place}/{id}/{path}"
                 if uri in corrected:
-                    named[uri] = new, path
-                yield id, new, path, *rest, _left(extra, without)
+                    named[uri] = new, path, sha256
+                yield id, new, path, sha256, *rest, _left(extra, without)
 
         made.executemany("INSERT INTO shards (id, rows) VALUES (?, ?)", shards.items())
         made.executemany(
@@ -107,14 +107,14 @@ def rebuild(
     return Rebuilt(shards, originals)
 
 
-def _write_corrections(made: sqlite3.Connection, said: list[tuple], named: Mapping[str, tuple[str, str]]) -> None:
-    """Of the items that are there. ``named``: their uri and path now, by their uri before."""
+def _write_corrections(made: sqlite3.Connection, said: list[tuple], named: Mapping[str, tuple[str, str, str]]) -> None:
+    """Of the items that are there. ``named``: their uri and path now, and their sha256, by their uri before."""
     made.executemany(
-        "INSERT INTO corrections (kind, uri, path, sha256, label, domain, other_uri, other_path) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO corrections (kind, uri, path, sha256, label, domain, other_uri, other_path, other_sha256) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (kind, *named[uri], sha256, label, domain, *named[other])
-            for kind, uri, _, sha256, label, domain, other, _ in said
+            (kind, *named[uri][:2], sha256, label, domain, *named[other][:2], other_sha256 or named[other][2])
+            for kind, uri, _, sha256, label, domain, other, _, other_sha256 in said
             if uri and uri in named and other in named
         ],
     )
@@ -191,6 +191,11 @@ def _digest(value: object) -> str:
     return str(value)
 
 
+def _other_digest(value: object) -> str:
+    """Of what is said of one item, and in a gallery of an earlier version, there is none."""
+    return _digest(value) if value else ""
+
+
 def _file_name(value: object) -> str:
     if value is not None and (not isinstance(value, str) or re.search(r"[/\\\0]", value) or len(value) > 80):
         raise ValueError(say("no plain file name"))
@@ -209,7 +214,7 @@ def _tag(value: object) -> str:
 
 
 _NO_ROW = to_say("an image lies at row {row} of features {shard}, where nothing is")
-LATER = frozenset({"extra", "taken", "metadata"})  # columns that a gallery of an earlier version may lack
+LATER = frozenset({"extra", "taken", "metadata", "other_sha256"})  # columns that earlier versions may lack
 LATER_TABLES = frozenset({"corrections", "tags"})
 _SIZE = _number(0, 1 << 40)
 _LABEL = _text(MOST_LABEL)
@@ -226,7 +231,7 @@ _COLUMNS: dict[str, dict[str, Callable[[object], object]]] = {
     "refused": {"path": _text(MOST_PATH), "reason": _text(MOST_REASON)},
     "corrections": {
         "kind": _kind, "uri": _place, "path": _text(MOST_PATH), "sha256": _digest, "label": _LABEL,
-        "domain": _LABEL, "other_uri": _place, "other_path": _text(MOST_PATH),
+        "domain": _LABEL, "other_uri": _place, "other_path": _text(MOST_PATH), "other_sha256": _other_digest,
     },
     "tags": {"tag": _tag, "item": _number(1, 1 << 62), "sha256": _digest},
 }  # fmt: skip

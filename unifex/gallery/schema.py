@@ -60,11 +60,13 @@ _OF_SQLITE = {("table", name) for name in ("sqlite_sequence", "sqlite_stat1", "s
 class Migration:
     """What a version of the program added to the tables.
 
-    ``columns``: table -> column -> its type, with a default for the rows that are there. ``tables``: name of a table or
-    view -> script of a temporary one, which a reader sees where there is none. ``fill``: what a writer puts into it.
+    ``columns``: table -> column -> its type, with a default for the rows that are there. ``seen``: column -> what a
+    reader sees in it until then, where that is not its default. ``tables``: name of a table or view -> script of a
+    temporary one, which a reader sees where there is none. ``fill``: what a writer puts into it.
     """
 
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    seen: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
     fill: Callable[[sqlite3.Connection], None] = lambda database: None
 
@@ -80,6 +82,13 @@ class Migration:
         """The names of its tables and views that a database lacks."""
         there = {row[0] for row in database.execute("SELECT name FROM main.sqlite_master")}
         return [name for name in self.tables if there and name not in there]
+
+    def missing_values(self, database: sqlite3.Connection) -> dict[str, dict[str, str]]:
+        """What a reader sees in its columns that a database lacks."""
+        return {
+            table: {name: self.seen.get(name) or of.partition("DEFAULT ")[2] or "NULL" for name, of in columns.items()}
+            for table, columns in self.missing_columns(database).items()
+        }
 
 
 def _fill_listings(database: sqlite3.Connection) -> None:
@@ -108,6 +117,16 @@ def _note_a_change(database: sqlite3.Connection) -> None:
     database.execute("UPDATE state SET changed = version")
 
 
+def _name_both_pictures(database: sqlite3.Connection) -> None:
+    """Of a pair the second picture, too; and pictures are part of the key, so that the table is made anew."""
+    database.execute(corrections.NAME_OTHERS)
+    said = database.execute(f"SELECT {', '.join(corrections.COLUMNS)} FROM corrections").fetchall()
+    database.execute("DROP VIEW shown")
+    database.execute("DROP TABLE corrections")
+    _make_what_lacks(database)
+    database.executemany(corrections.STORE, said)
+
+
 _UNKNOWN = 2**62  # of a gallery whose writers note it not, every commit may change what was there
 _EXTRA = {"extra": "TEXT NOT NULL DEFAULT ''"}
 MIGRATIONS = (
@@ -128,6 +147,11 @@ MIGRATIONS = (
     ),
     Migration(columns={"state": {"changed": f"INTEGER NOT NULL DEFAULT {_UNKNOWN}"}}, fill=_note_a_change),
     Migration(columns={"features": {"keywords": "TEXT"}, "items": {"picture": "TEXT NOT NULL DEFAULT ''"}}),
+    Migration(
+        columns={"corrections": {"other_sha256": "TEXT NOT NULL DEFAULT ''"}},
+        seen={"other_sha256": corrections.OTHER_NOW},
+        fill=_name_both_pictures,
+    ),
 )
 
 
@@ -167,11 +191,11 @@ def stand_ins(database: sqlite3.Connection) -> str:
     """A script that lets a reader see what a gallery of an earlier version lacks; empty when it lacks nothing."""
     lacking: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for migration in MIGRATIONS:
-        for table, columns in migration.missing_columns(database).items():
-            lacking[table] |= columns
+        for table, values in migration.missing_values(database).items():
+            lacking[table] |= values
     scripts = []
     for table, columns in lacking.items():
-        values = ", ".join(f"{kind.partition('DEFAULT ')[2] or 'NULL'} AS {name}" for name, kind in columns.items())
+        values = ", ".join(f"{value} AS {name}" for name, value in columns.items())
         scripts.append(f"CREATE TEMP VIEW {table} AS SELECT *, {values} FROM main.{table}")
     scripts += [migration.tables[name] for migration in MIGRATIONS for name in migration.missing_tables(database)]
     return ";".join(scripts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple
+from operator import attrgetter
 
 from filelock import Timeout
 
@@ -174,13 +176,13 @@ class Writer:
                 now = item_rows.at(connection, _place_of(item, uri))
                 if now and compare.is_one_picture(connection, sha256, now[1]):
                     item_rows.succeed(connection, item, now[0])
-            for item, uri, path, _ in left:
+            for item, uri, path, sha256 in left:
                 if one(connection, "SELECT uri FROM items WHERE id = ?", item) == uri:
                     successor, _ = item_rows.at(connection, _place_of(item, uri)) or (None, "")
                     if successor:
                         item_rows.inherit(connection, item, successor)
                     ended = ended.and_of(path, *item_rows.said_of(connection, item, successor))
-                    item_rows.say_of(connection, uri, _place_of(item, uri), "IGNORE")
+                    item_rows.say_of(connection, (uri, sha256), (_place_of(item, uri), sha256), "IGNORE")
                     item_rows.delete(connection, [item])
             if item_rows.delete_unlisted(connection) or left or found:
                 _commit(connection)
@@ -296,21 +298,14 @@ class Writer:
         return Relocated(len(sources), len(moving), joined)
 
     def correct(self, said: Iterable[Correction]) -> None:
-        """Store corrections; one that says otherwise of the same item replaces what was said before."""
-        marks = ", ".join("?" * len(corrections.COLUMNS))
+        """Store corrections; one that says otherwise of the same image at its place replaces what was said before."""
         with self._change() as connection:
-            connection.executemany(
-                f"INSERT OR REPLACE INTO corrections ({', '.join(corrections.COLUMNS)}) VALUES ({marks})",
-                [tuple(getattr(correction, name) for name in corrections.COLUMNS) for correction in said],
-            )
+            connection.executemany(corrections.STORE, [astuple(correction) for correction in said])
 
     def undo(self, said: Iterable[Correction]) -> None:
         """Take corrections back; the items are again as their source has them."""
         with self._change() as connection:
-            connection.executemany(
-                "DELETE FROM corrections WHERE kind = ? AND uri = ? AND other_uri = ?",
-                [(correction.kind, correction.uri, correction.other_uri) for correction in said],
-            )
+            connection.executemany(corrections.TAKE_BACK, map(attrgetter(*corrections.KEY), said))
 
     def tag(self, ids: Iterable[int], names: Sequence[str]) -> None:
         """Items have these tags (:func:`tags.parse` makes them), too. Raises ``UnifexError`` for too many."""
