@@ -35,7 +35,7 @@ def server(tmp_path, embedder) -> Server:
 
 
 def open_corrections(page: Page) -> None:
-    page.locator("#corrections-said").get_by_text("Corrections").click()
+    page.locator("#corrections-said").get_by_text("Corrections", exact=True).click()
     expect(page.locator("#corrections")).to_be_visible()
     settle(page)
 
