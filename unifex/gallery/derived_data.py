@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -348,7 +348,7 @@ class DerivedData:
         current = current or self.snapshot()
         wanted = current.columns.labelling, current.neck_hash, self._model.config.dim
         with self._memo.making("calibration"):
-            outcome = self._memo.last("calibration") or self._read_calibration()
+            outcome: Any = self._memo.last("calibration") or self._read_calibration()
             if not self._serves(outcome, wanted, current):
                 outcome = self._memo.get("calibration", wanted, lambda: self._calibrate(current, wanted))
                 self._memo.get("labelled", wanted, lambda: Labelled.of(current.columns))
