@@ -22,7 +22,7 @@ from unifex.retrieval.query import Query
 from unifex.retrieval.search import search
 from unifex.ui.context import DEMO_GALLERY
 from unifex.vector_index import index_types
-from unifex.vector_index.exact import VectorIndex
+from unifex.vector_index.exact import VectorIndex, nearest_of_all
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +260,38 @@ def test_a_calibration_serves_while_little_has_changed_since_it_was_fitted(tmp_p
     monkeypatch.undo()  # of few items it is fitted at once
     with gallery.write() as writer:
         writer.remove(ids[-3:-2])
+    assert gallery.calibration().labelling == gallery.snapshot().columns.labelling
+
+
+def test_that_labels_cannot_tell_is_not_found_out_again_after_every_commit(tmp_path, embedder, monkeypatch):
+    compared = []
+    count = lambda *asked: compared.append(1) or nearest_of_all(*asked)  # noqa: E731
+    monkeypatch.setattr(calibration, "nearest_of_all", count)
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    run_index(gallery, write_folder(tmp_path / "pictures", views=12))
+    ids = gallery.snapshot().columns.ids
+
+    def relabel(labels) -> None:
+        changed = [corrections.relabel(record, label) for record, label in zip(gallery.records(ids), labels)]
+        with gallery.write() as writer:
+            writer.correct(changed)
+
+    def relabelled(labels) -> str:
+        relabel(labels)
+        with pytest.raises(CalibrationError) as told:
+            gallery.calibration()
+        return str(told.value)
+
+    each = [f"label {number}" for number in range(len(ids))]
+    assert "hardly any two" in relabelled(each)  # no two pictures share a label, and nothing need be compared
+    assert "hardly any two" in relabelled(["one", "one"])
+    assert not compared
+    across = [str(number % 12) for number in range(len(ids))]  # a label has one of each thing
+    assert "no more alike" in relabelled(across)
+    monkeypatch.setattr(calibration, "LEAST_ITEMS", len(ids))
+    assert "no more alike" in relabelled(["new"])
+    assert len(compared) == 1
+    relabel([record.path.split("/")[1] for record in gallery.records(ids)])
     assert gallery.calibration().labelling == gallery.snapshot().columns.labelling
 
 

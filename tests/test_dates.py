@@ -65,7 +65,7 @@ def test_conditions_hold_as_in_plain_python(values, bound, comparison, data):
     assert dates.period(text) == dates.Period(first, last)
     column = CategoricalColumn.of([value for value, _, _ in values])
     odd = ["2021-02-30"] if data.draw(st.booleans()) else []
-    texts = [*column.names, "no date", "", "0000", "2021:03:04 10:20:30,25", *odd]
+    texts = [*column.names, "no date", "", "0000", "2021:03:04 10:20:30,25", "2021-03-04T10:00+25:00", *odd]
     one_by_one = np.array(list(map(dates.beginning, texts)), "datetime64[us]")
     np.testing.assert_array_equal(dates.beginnings(texts), one_by_one)
     held = Condition.parse(f"taken{comparison}{text}").holds(column)[column.codes]

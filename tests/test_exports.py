@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.drawing import write_folder
+from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.core.errors import UnifexError
@@ -360,6 +361,28 @@ def test_names_are_safe_and_unique():
     assert names.free(("Con", "nul.tar.png"), ".png") == "Con_/nul_.tar.png"  # devices of Windows
     assert names.free(("console", "com.png"), ".png") == "console/com.png"
     assert [names.free(("", "b.png"), ".png") for _ in range(3)] == ["b.png", "b (1).png", "b (2).png"]
+    assert names.free(("B.png", "c", "d.png"), ".png") == "B.png (1)/c/d.png"  # a folder is called as a file is
+    assert names.free(("b.png", "e.png"), ".png") == "b.png (1)/e.png"
+    assert names.free(("b.png (1)", "e.png"), ".png") == "b.png (1) (1)/e.png"
+    assert names.free(("f.png", "x.png"), ".png") == "f.png/x.png"
+    assert names.free(("F.png",), ".png") == "F (1).png"
+
+
+@pytest.mark.parametrize("format", ["files", "coco", "fiftyone"])
+@pytest.mark.parametrize("sources", ["ab", "ba"])
+def test_a_file_of_one_source_is_called_as_a_folder_of_another(format, sources, tmp_path, embedder):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b" / "x.png").mkdir(parents=True)
+    for view, path in enumerate(("a/x.png", "b/x.png/y.png")):
+        (tmp_path / path).write_bytes(encoded(picture("signs/cross", view)))
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    for source in sources:
+        run_index(gallery, tmp_path / source)
+    finish(export.export(Selection.of(gallery), FORMATS[format], tmp_path / "out"))
+    (tmp_path / "sent.zip").write_bytes(b"".join(export.sent(Selection.of(gallery), FORMATS[format])))
+    zipfile.ZipFile(tmp_path / "sent.zip").extractall(tmp_path / "unpacked")
+    for folder in ("out", "unpacked"):
+        assert sum(path.is_file() for path in (tmp_path / folder).rglob("*.png")) == 2
 
 
 @pytest.fixture

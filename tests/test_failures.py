@@ -115,6 +115,16 @@ def test_label_errors_are_found_where_few_items_have_labels(monkeypatch):
     assert (indexed.item, indexed.neighbours) == (error.item, error.neighbours)
 
 
+@pytest.mark.parametrize("compared", [failures.COMPARED_WITH_ALL, 0])
+def test_three_labelled_pictures_are_no_five(compared, monkeypatch):
+    monkeypatch.setattr(failures, "COMPARED_WITH_ALL", compared)
+    for seed in range(20):
+        embeddings = l2_normalize(random_embeddings(24, 64, seed) * 2 + 1, 64)
+        columns = make_columns(["cat", "dog", "dog", "dog", *[""] * 20])
+        near = finish(neighbours.find(index_types.build(embeddings), columns.pictures))
+        assert failures.label_errors(make_split(columns, range(4), range(4), np.arange(24)), near, embeddings) == []
+
+
 def test_what_failed_is_shown_though_tags_were_added_since(gallery):
     view = FailuresView(AppContext(Settings(), Library(gallery.folder.parent), gallery.embedder))
     with gr.Blocks():

@@ -184,3 +184,45 @@ def test_what_no_item_has_is_told(gallery, filters, sentence):
     with pytest.raises(UnifexError, match=sentence):
         Filters(**filters).check_known(gallery)
     assert Filters(**filters).searched(gallery.snapshot()) == 0
+
+
+CODES = ("007", "7", "7.0", "0x7", "1e3", "1000")
+WHEN = ("2021", "2021-03", "2021-03-04", "2021-03-04 10:00", "soon", "2022")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory, embedder) -> Gallery:
+    """Pictures that a CSV in another folder names by their whole paths, with columns of texts that are like numbers."""
+    root = tmp_path_factory.mktemp("elsewhere")
+    pictures, rows = drawing.write_folder(root / "pictures"), ["path,code,when"]
+    for number, path in enumerate(sorted(pictures.rglob("*.png"))):
+        rows.append(f"{path.as_posix()},{CODES[number % 6]},{WHEN[number % 5]}")
+    (root / "lists").mkdir()
+    (root / "lists" / "list.csv").write_text("\n".join(rows))
+    gallery = Gallery.create(root / "elsewhere", embedder)
+    run_index(gallery, root / "lists" / "list.csv")
+    return gallery
+
+
+def test_a_choice_leaves_what_its_facet_counts(elsewhere):
+    found = {facet.name: facet for facet in facets(elsewhere)}
+    assert len(found["column code"].counts) == 6
+    assert "soon" in found["column when"].counts
+    assert any(folder.startswith("/") and folder.endswith("pictures/shapes/disc") for folder in found["folder"].counts)
+    for facet in found.values():
+        for name, count in facet.counts.items():
+            column = facet.name.removeprefix("column ")
+            chosen = {"folders": (name,)} if column == "folder" else {"where": (Condition(column, "=", name),)}
+            Filters(**chosen).check_known(elsewhere)
+            assert Filters(**chosen).searched(elsewhere.snapshot()) == count, (facet.name, name)
+
+
+def test_equal_is_the_text_that_is_there_or_else_the_number_or_date():
+    held = lambda text, *names: list(  # noqa: E731
+        CategoricalColumn.of(names).names[Condition.parse(f"year={text}").holds(CategoricalColumn.of(names))]
+    )
+    assert held("1900", "1900", "1900.0", "1901", "") == ["1900"]
+    assert held("1900.00", "1900", "1900.0", "1901") == ["1900", "1900.0"]
+    assert held("1900", "1900-05", "1901", "about 1900") == ["1900-05"]
+    assert held("2021-03-04", "2021-03-04", "2021:03:04 10:20:30", "") == ["2021-03-04", "2021:03:04 10:20:30"]
+    assert held("2021-03-04", "2021-03-04", "2021:03:04 10:20:30", "soon") == ["2021-03-04"]

@@ -15,6 +15,7 @@ from unifex.gallery.snapshot import ITEM
 from unifex.retrieval import reranking
 from unifex.retrieval.search import search
 from unifex.vector_index import index_types
+from unifex.vector_index.flat_index import FlatIndex
 from unifex.vector_index.matches import NOTHING, Exclusion
 
 
@@ -35,6 +36,31 @@ def test_against_brute_force(items, images, ties):
     copies, embeddings = rng.integers(0, images, items), random_embeddings(items, 4, items, ties)
     found = finish(neighbours.find(index_types.build(embeddings), copies))
     assert found.positions.tolist() == slow_neighbours(embeddings, copies)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 90), st.integers(0, 99))
+def test_many_files_of_the_same_pixels_against_brute_force(pictures, images, seed):
+    """Whether they come at once or later, and though some of them are copies to the byte."""
+    rng = np.random.default_rng(seed)
+    copies = rng.integers(0, images, 80)
+    embeddings = random_embeddings(pictures, 4, seed)[rng.integers(0, pictures, 80)]
+    expected = slow_neighbours(embeddings, copies)
+    index, ids = index_types.build(embeddings), np.arange(80)
+    assert finish(neighbours.find(index, copies)).positions.tolist() == expected
+    first = finish(neighbours.find(index_types.build(embeddings[:62]), copies[:62]))
+    kept = Kept(np.array([(i, b"") for i in ids[:62]], ITEM), first.positions, first.scores)
+    assert finish(neighbours.update(index, ids, copies, kept)).positions.tolist() == expected
+
+
+def test_of_many_files_of_the_same_pixels_few_are_searched_for(monkeypatch):
+    """Each has to look past all the others."""
+    embeddings, asked, search = np.repeat(random_embeddings(2, 16, 0), 400, axis=0), [], FlatIndex.search
+    count = lambda index, queries, *rest: asked.append(len(queries)) or search(index, queries, *rest)  # noqa: E731
+    monkeypatch.setattr(FlatIndex, "search", count)
+    found = finish(neighbours.find(index_types.build(embeddings), np.arange(800)))
+    assert sum(asked) < 200
+    assert found.positions[[0, 399, 799]].tolist() == [[*range(1, 16)], [*range(15)], [*range(400, 415)]]
 
 
 @settings(max_examples=30, deadline=None)

@@ -146,6 +146,26 @@ def test_the_nearest_of_all_are_those_of_any_search(rows, k, groups, share, bloc
 
 
 @settings(max_examples=40, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 99), st.integers(1, 9), st.floats(0, 1), st.integers(1, 40))
+def test_ranking_all_is_what_looking_up_each_is(rows, k, different, share, block):
+    """However many are equal, and whatever is left out."""
+    rng = np.random.default_rng(block)
+    embeddings = np.concatenate([unit(rows, 8, rows), np.eye(8, dtype=np.float32)])
+    embeddings = embeddings[rng.integers(0, min(different, rows) + 8, rows + 8)]
+    own, mask = rng.integers(0, different, len(embeddings)), rng.random(len(embeddings)) < share
+    index = index_types.build(embeddings, "flat")
+    for excluded in (Exclusion(), Exclusion(mask), Exclusion.own(own, slice(None), mask)):
+        expected = index.search(embeddings, k, excluded)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exact, "DEEP", 1)
+            patch.setattr(exact, "BLOCK_ITEMS", block)
+            patch.setattr(exact, "RANKED_AT_ONCE", 7 * block)
+            found = index.search(embeddings, k, excluded)
+        assert np.array_equal(found.positions, expected.positions)
+        assert np.array_equal(found.scores, expected.scores)
+
+
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 99),
     st.lists(st.integers(1, 1100), min_size=2, max_size=5),

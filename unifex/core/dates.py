@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 _FORM = re.compile(
-    r"\d{4}(?:-\d\d|([-:/])\d\d\1\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?( ?(?:Z|[+-]\d\d:?\d\d))?)?)?",
+    r"\d{4}(?:-\d\d|([-:/])\d\d\1\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?"
+    r"( ?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d))?)?)?",
     re.ASCII,
 )
 MOMENT = timedelta(microseconds=1)  # the least that dates differ by

@@ -21,7 +21,7 @@ from unifex.vector_index.exact import VectorIndex
 from unifex.vector_index.matches import Matches
 
 CHALLENGE_DIM = 64  # of GUIEC and of the paper
-DEPTH_LIMIT = 1 << 24  # hits held at once
+DEPTH_LIMIT = 1 << 23  # hits held at once
 QUERIES_AT_ONCE = 1024
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,24 +23,38 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(?=\.|$)", re.IGNORECA
 
 
 class Names:
-    """Of files in one export: no two are the same, not even where case is none."""
+    """Of files in one export: no two are the same, nor one as a folder is, not even where case is none."""
 
     def __init__(self) -> None:
         self._taken: Counter[str] = Counter({MISSING: 1})
+        self._endings: dict[str, str] = {}  # of folders, which are told from files by them
 
     def free(self, parts: Sequence[str], suffix: str) -> str:
         """A name of these parts that nobody has, which ends with ``suffix`` (``.jpg``) in place of its own ending."""
-        name = "/".join(filter(None, map(safe, parts))) or "image"
+        *folders, name = list(filter(None, map(safe, parts))) or ["image"]
         stem, dot, ending = name.rpartition(".")
-        if not dot or "/" in ending or len(ending) > 7:
+        if not dot or len(ending) > 7:
             stem = name
-        ending = suffix.lstrip(".")
-        free = first = f"{stem}.{ending}"
+        folder, ending = self._folder(folders), suffix.lstrip(".")
+        free = first = f"{folder}{stem}.{ending}"
         while self._taken[free.lower()]:
-            free = f"{stem} ({self._taken[first.lower()]}).{ending}"
+            free = f"{folder}{stem} ({self._taken[first.lower()]}).{ending}"
             self._taken[first.lower()] += 1
         self._taken[free.lower()] += 1
         return free
+
+    def _folder(self, parts: Iterable[str]) -> str:
+        """The folder of these names, with a slash behind each; one has the same whoever asks for it."""
+        path = ""
+        for part in parts:
+            path += part
+            key = path.lower()
+            if key not in self._endings:
+                numbered = itertools.chain([""], (f" ({number})" for number in itertools.count(1)))
+                self._endings[key] = next(ending for ending in numbered if not self._taken[key + ending])
+                self._taken[key + self._endings[key]] += 1
+            path += f"{self._endings[key]}/"
+        return path
 
 
 def safe(part: str) -> str:

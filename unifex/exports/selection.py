@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -147,9 +148,8 @@ class Selection:
     def class_names(self) -> dict[tuple[str, str], str]:
         """What each of :attr:`classes` is called where domains are not told: its label, or ``domain/label`` where
         another domain has the same one."""
-        labels = [label for _, label in self.classes]
-        shared = {label for label in labels if labels.count(label) > 1} if len(set(labels)) < len(labels) else set()
-        return {(domain, label): f"{domain}/{label}" if label in shared else label for domain, label in self.classes}
+        domains = Counter(label for _, label in self.classes)
+        return {(domain, label): f"{domain}/{label}" if domains[label] > 1 else label for domain, label in self.classes}
 
     @cached_property
     def own_columns(self) -> tuple[str, ...]:

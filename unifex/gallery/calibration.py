@@ -46,6 +46,15 @@ class CalibrationError(UnifexError):
     """A gallery whose labels cannot tell right from wrong; the message says what is missing."""
 
 
+class HitsCannotTell(CalibrationError):
+    """The same, as the hits of its items show, which takes long to see. ``fingerprint``: of what they are hits, as
+    :attr:`Calibration.fingerprint` is."""
+
+    def __init__(self, why: str, fingerprint: tuple[str, str, int] = ("", "", 0)):
+        super().__init__(why)
+        self.fingerprint = fingerprint
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Logistic fits and quantiles of the similarities (-1..1) that were found.
@@ -170,6 +179,13 @@ def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -
     labelled = classes >= 0
     if len(np.unique(classes[labelled])) < 2:
         raise CalibrationError(say("what similarity means is told from labels, and this gallery has not two of them"))
+    if _most_right(classes[labelled], snapshot.columns.copies[labelled]) < FEWEST_PAIRS:
+        raise CalibrationError(
+            say(
+                "what similarity means is told from different pictures of one label, and there are hardly any two here;"
+                " add images of each label"
+            )
+        )
     new = labelled & ~np.isin(classes, trained_on)
     queries, drawn = _queries(labelled, new)
     embeddings, mask = snapshot.embeddings[queries], None if labelled.all() else labelled
@@ -194,6 +210,12 @@ def calibrate(snapshot: Snapshot, trained_on: Sequence[int] | np.ndarray = ()) -
     )
 
 
+def _most_right(classes: np.ndarray, copies: np.ndarray) -> int:
+    """How many right hits items of these ``classes`` int [L] could have at most, which do not find their ``copies``."""
+    pairs = np.unique(np.column_stack([classes, copies]), axis=0, return_counts=True)[1]
+    return int((np.unique(classes, return_counts=True)[1] ** 2).sum() - (pairs**2).sum())
+
+
 def _queries(labelled: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The items that search, int64 [Q], and which of them, bool [Q], were drawn from all that are ``labelled`` bool
     [N]. The others are more of those that are ``new`` bool [N] to the model, where these were drawn too seldom."""
@@ -211,12 +233,12 @@ def _fit_hits(matches: Matches, right: np.ndarray, labelled: float) -> tuple[tup
     right. Only this share of all is ``labelled``, so that among all they stand further down. The first hits count as
     much as all that are twice as deep, lest the many behind them, nearly all wrong, be all that is fitted.
 
-    Raises :class:`CalibrationError`.
+    Raises :class:`HitsCannotTell`.
     """
     found = matches.found
     wins, losses = right.sum(), (found & ~right).sum()
     if min(wins, losses) < FEWEST_PAIRS:
-        raise CalibrationError(
+        raise HitsCannotTell(
             say(
                 "what similarity means is told from right and wrong hits: this gallery gives {wins} and "
                 "{losses}, at least {fewest} of each are needed; add images of each label",
@@ -228,7 +250,7 @@ def _fit_hits(matches: Matches, right: np.ndarray, labelled: float) -> tuple[tup
     ranks = np.broadcast_to(1 + np.arange(found.shape[1]) / labelled, found.shape)[found]
     scores, right, weights = matches.scores[found], right[found], 1 / ranks
     if fit_probability(scores, right, weights)[0] <= 0:
-        raise CalibrationError(
+        raise HitsCannotTell(
             say(
                 "what similarity means is told from right and wrong hits: right ones are no more alike here than "
                 "wrong ones"

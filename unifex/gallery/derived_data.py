@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from unifex.core.memo import Memo
 from unifex.core.progress import Stage, Work, finish
 from unifex.core.vectors import l2_normalize
 from unifex.gallery import duplicates, kept_columns, neighbours, pictures
-from unifex.gallery.calibration import Calibration, CalibrationError, Labelled, calibrate
+from unifex.gallery.calibration import Calibration, CalibrationError, HitsCannotTell, Labelled, calibrate
 from unifex.gallery.config import GalleryModel
 from unifex.gallery.database import Database
 from unifex.gallery.duplicates import Compared, Duplicates
@@ -348,36 +348,39 @@ class DerivedData:
         current = current or self.snapshot()
         wanted = current.columns.labelling, current.neck_hash, self._model.config.dim
         with self._memo.making("calibration"):
-            last = self._memo.last("calibration") or self._read_calibration()
-            if (
-                isinstance(last, Calibration)
-                and last.fingerprint != wanted
-                and last.fingerprint[1:] == wanted[1:]
-                and (self._database.is_being_written() or self._is_nearly_of(last, current))
-            ):
-                return last
-            outcome = self._memo.get("calibration", wanted, lambda: self._calibrate(current))
-            self._memo.get("labelled", wanted, lambda: Labelled.of(current.columns))
+            outcome: Any = self._memo.last("calibration") or self._read_calibration()
+            if not self._serves(outcome, wanted, current):
+                outcome = self._memo.get("calibration", wanted, lambda: self._calibrate(current, wanted))
+                self._memo.get("labelled", wanted, lambda: Labelled.of(current.columns))
         if isinstance(outcome, CalibrationError):
             raise CalibrationError(str(outcome))
         return outcome
 
-    def _is_nearly_of(self, last: Calibration, current: Snapshot) -> bool:
-        fitted: Labelled | None = self._memo.last("labelled", last.fingerprint)
+    def _serves(self, last: object, wanted: tuple[str, str, int], current: Snapshot) -> bool:
+        """Whether the ``last`` outcome stands for another that is ``wanted``: also that hits cannot tell."""
+        if not isinstance(last, Calibration | HitsCannotTell) or last.fingerprint[1:] != wanted[1:]:
+            return False
+        is_growing = isinstance(last, Calibration) and self._database.is_being_written()
+        return last.fingerprint != wanted and (is_growing or self._is_nearly_of(last.fingerprint, current))
+
+    def _is_nearly_of(self, last: tuple[str, str, int], current: Snapshot) -> bool:
+        fitted: Labelled | None = self._memo.last("labelled", last)
         nearly = lambda: fitted is not None and fitted.is_nearly(Labelled.of(current.columns))  # noqa: E731
-        return self._memo.get("nearly", (last.fingerprint, current.columns.labelling), nearly)
+        return self._memo.get("nearly", (last, current.columns.labelling), nearly)
 
     def _read_calibration(self) -> Calibration | None:
         kept = Calibration.read(self._database.folder / CALIBRATION, self._model.origin("calibration", self._model.key))
         return kept and self._memo.put("calibration", kept.fingerprint, kept)
 
-    def _calibrate(self, current: Snapshot) -> Calibration | CalibrationError:
+    def _calibrate(self, current: Snapshot, wanted: tuple[str, str, int]) -> Calibration | CalibrationError:
         """That labels cannot tell is remembered, too: to find it out takes as long."""
         columns, marks = current.columns, marks_in(self._model.embedder.config.training)
         try:
             calibration = calibrate(current, classes_of(marks, columns.hashes, columns.classes))
+        except HitsCannotTell as error:
+            return HitsCannotTell(str(error), wanted)  # without what hangs on the traceback
         except CalibrationError as error:
-            return CalibrationError(str(error))  # without what hangs on the traceback
+            return CalibrationError(str(error))
         origin = self._model.origin("calibration", self._model.key)
         self._keep(lambda: calibration.write(self._database.folder / CALIBRATION, origin))
         return calibration

@@ -33,25 +33,35 @@ class Neighbours(Matches):
 def find(index: VectorIndex, copies: np.ndarray, rows: np.ndarray | None = None) -> Work[Neighbours]:
     """Neighbours of the items at ``rows`` (all when None) among all; ``copies`` int [N]: equal for identical images.
 
-    Of thousands of copies one is searched for, since each has to look past all the others."""
+    Of thousands of copies, or of files of the same pixels, a few are searched for, since each has to look past all the
+    others."""
     rows = np.arange(len(copies)) if rows is None else rows
     near = Neighbours.none(len(rows), NEIGHBOURS)
     stage = Stage(to_say("finding neighbours"), len(rows), to_say("items"))
     for start in range(0, len(rows), SEARCHED_AT_ONCE):
         yield stage.at(start)
         block = rows[start : start + SEARCHED_AT_ONCE]
-        one, of = _one_of_each(index, copies, block)
-        found = index.search(index.embeddings[one], NEIGHBOURS, Exclusion.own(copies, one), alone=True)
-        near.put(slice(start, start + len(block)), found.at(of))
+        near.put(slice(start, start + len(block)), _nearest(index, copies, index.embeddings[block], copies[block]))
     return near
 
 
-def _one_of_each(index: VectorIndex, copies: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One of every group of copies with the very same embedding among ``rows``, int64 [m], and which of these stands
-    for each: int64 [len(rows)]."""
-    one = rows[_first_of(copies[rows])]
-    alike = (index.embeddings[one] == index.embeddings[rows]).all(1)
-    return np.unique(np.where(alike, one, rows), return_inverse=True)
+def _nearest(index: VectorIndex, copies: np.ndarray, embeddings: np.ndarray, own: np.ndarray) -> Matches:
+    """The 15 items of the index, of which ``copies`` int [N] are one picture, that are nearest to each of these
+    ``embeddings`` [n, d] and not of its ``own`` int [n]. It is searched for once for all that ask the same.
+
+    Where many pictures have the very same embedding, those that are not among the first themselves find these.
+    """
+    alike = np.unique(_marks(embeddings), return_inverse=True)[1]
+    _, one, of = np.unique(own * len(own) + alike, return_index=True, return_inverse=True)
+    embeddings, own, alike = embeddings[one], own[one], alike[one]
+    near, left = Neighbours.none(len(one), NEIGHBOURS), np.ones(len(one), bool)
+    for crowd in np.flatnonzero(np.bincount(alike) > NEIGHBOURS + 1):
+        rows = np.flatnonzero(alike == crowd)
+        first = index.search(embeddings[rows[:1]], NEIGHBOURS, alone=True)
+        near.put(rows, first.at(np.zeros(len(rows), int)))
+        left[rows] = np.isin(own[rows], copies[first.positions])
+    near.put(left, index.search(embeddings[left], NEIGHBOURS, Exclusion(None, own[left], copies), alone=True))
+    return near.at(of)
 
 
 class NeighboursAsked:
@@ -133,13 +143,18 @@ class Groups:
 
 def same_image(copies: np.ndarray, embeddings: np.ndarray) -> Groups:
     """Items with the same bytes, or with the very same embedding float32 [N, d]: another file of the same pixels."""
-    weights = np.random.default_rng(0).integers(1, 2**63, embeddings.shape[1], np.uint64)
-    blocks = (embeddings[start : start + SEARCHED_AT_ONCE] for start in range(0, len(copies), SEARCHED_AT_ONCE))
-    marks = [(np.ascontiguousarray(block).view(np.uint32) * weights).sum(1) for block in blocks]
+    starts = range(0, len(copies), SEARCHED_AT_ONCE)
+    marks = [_marks(embeddings[start : start + SEARCHED_AT_ONCE]) for start in starts]
     marks = np.concatenate([np.zeros(0, np.uint64), *marks])
     marks = marks[_first_of(copies)]  # whatever rounding does, the same bytes are one image
     first = _first_of(np.unique(marks, return_inverse=True)[1])
     return Groups(np.unique(first), np.unique(first, return_inverse=True)[1])
+
+
+def _marks(embeddings: np.ndarray) -> np.ndarray:
+    """uint64 [n]: equal for the very same embeddings [n, d], and never for two others that somebody will see."""
+    weights = np.random.default_rng(0).integers(1, 2**63, embeddings.shape[1], np.uint64)
+    return (np.ascontiguousarray(embeddings).view(np.uint32) * weights).sum(1)
 
 
 def _first_of(codes: np.ndarray) -> np.ndarray:
@@ -169,7 +184,5 @@ def _offer(index: VectorIndex, copies: np.ndarray, old: np.ndarray, new: np.ndar
     among_new = index_types.build(np.ascontiguousarray(index.embeddings[new]))
     for start in range(0, len(old), SEARCHED_AT_ONCE):
         rows = old[start : start + SEARCHED_AT_ONCE]
-        one, of = _one_of_each(index, copies, rows)
-        of_other_images = Exclusion(None, copies[one], copies[new])
-        added = among_new.search(index.embeddings[one], NEIGHBOURS, of_other_images, alone=True).within(new)
-        whole.put(rows, whole.at(rows).beside(added.at(of)).top_k(NEIGHBOURS))
+        added = _nearest(among_new, copies[new], index.embeddings[rows], copies[rows]).within(new)
+        whole.put(rows, whole.at(rows).beside(added).top_k(NEIGHBOURS))

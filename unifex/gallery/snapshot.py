@@ -71,6 +71,11 @@ class CategoricalColumn:
         """datetime64[us] [len(names)], when the date that a name is begins, NaT where it is none."""
         return dates.beginnings(self.names.tolist())
 
+    @property
+    def is_of_dates(self) -> bool:
+        """Whether all its texts are dates, but the empty one."""
+        return not np.isnat(self.moments[self.names != ""]).any()
+
     def among(self, texts: Sequence[str]) -> np.ndarray:
         """bool [N]: which items have one of these texts, in whichever Unicode form they were typed."""
         wanted = set(map(printable, texts))

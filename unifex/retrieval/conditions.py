@@ -2,6 +2,8 @@
 
 Numbers are compared with numbers, dates (:mod:`unifex.core.dates`) with dates; nothing else is. An item's date is its
 first moment. A condition's is all of it: ``<=2021-03`` holds until March is over, ``=2021-03`` on each of its days.
+Where the very text of a ``=`` is in the column, that text is meant, lest ``007`` be ``7``, too; not where all that is
+there is dates, of which a day is one, whatever its hour.
 What is a number and a year is compared as a number, where both are. A column whose name has ``<``, ``>`` or ``=`` in it
 is written in quotation marks: ``"height>width"=yes``.
 """
@@ -83,17 +85,23 @@ class Condition:
 
     def holds(self, column: CategoricalColumn) -> np.ndarray:
         """bool [len(names)]: for which of a column's texts; never for an empty one."""
-        value, period = number(self.value), dates.period(self.value)
         if not self.is_range:
-            same = np.array([name == self.value for name in column.printed], bool)
-            same = same if np.isnan(value) else same | (column.numbers == value)
-            return same if period is None else same | _within(column, period)
+            return self._equals(column)
+        value, period = number(self.value), dates.period(self.value)
         comparison = _COMPARISONS[self.comparison]
         held = comparison.holds(column.numbers, value)  # which is False of NaN
         if period is None:
             return held
         end = np.datetime64(period.last if comparison.with_last else period.first, "us")
         return held | comparison.holds(column.moments, end) & np.isnan(column.numbers + value)
+
+    def _equals(self, column: CategoricalColumn) -> np.ndarray:
+        value, period = number(self.value), dates.period(self.value)
+        same = np.array([name == self.value for name in column.printed], bool)
+        if same.any() and not (period and column.is_of_dates):
+            return same
+        same |= column.numbers == value  # which is False of NaN
+        return same if period is None else same | _within(column, period)
 
     def is_comparable(self, column: CategoricalColumn) -> bool:
         """Whether a range says anything of any of a column's texts."""

@@ -167,7 +167,7 @@ def lacking(gallery: Gallery, sentence: str, name: str, there: Iterable[str]) ->
 
 def in_folders(column: CategoricalColumn, folders: Sequence[str]) -> np.ndarray:
     """bool [N]: which items lie in one of these folders, or below."""
-    wanted = tuple(f"{printable(folder).strip('/')}/" for folder in folders)
+    wanted = tuple(f"{printable(folder).rstrip('/')}/" for folder in folders)  # one may begin with a slash
     inside = [f"{name}/".startswith(wanted) for name in column.printed]
     return np.array(inside, bool)[column.codes]
 

@@ -41,8 +41,9 @@ class Matches:
         return Matches(self.scores[rows], self.positions[rows])
 
     def put(self, rows: Rows, matches: Matches) -> None:
-        """Set the first of ``rows`` to other matches, as many as fit; what stands behind them stays."""
+        """Set ``rows`` to other matches, as many as fit; behind fewer there is nothing more."""
         width = min(self.positions.shape[1], matches.positions.shape[1])
+        self.scores[rows], self.positions[rows] = -np.inf, -1
         self.scores[rows, :width] = matches.scores[:, :width]
         self.positions[rows, :width] = matches.positions[:, :width]
 
