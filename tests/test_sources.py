@@ -281,6 +281,40 @@ def test_hub_data_set(parquet):
     assert open_source(f"hf:{parquet}@train[:2]").count() == 2
 
 
+def test_a_data_set_made_of_image_files(tmp_path):
+    for path in ("files/train/disc/0.png", "files/train/cross/1.png"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(DISC)
+    items, refused = walk(f"hf:{tmp_path / 'files'}")
+    assert not refused
+    assert {(path, item.label) for path, item in items.items()} == {
+        ("train/0000000.png", "cross"), ("train/0000001.png", "disc"),
+    }  # fmt: skip
+    assert all(decode(item.read()).width == 160 for item in items.values())
+
+
+def test_a_row_of_a_data_set_opens_nothing_but_the_data_sets_own_files(tmp_path):
+    home = tmp_path / "hub"
+    home.mkdir()
+    kinds = "\n".join(("  - name: image", "    dtype: image", "  - name: label", "    dtype: string"))
+    (home / "README.md").write_text(f"---\ndataset_info:\n  features:\n{kinds}\n---\n")
+    for file in (tmp_path / "private.png", home / "own.png"):
+        file.write_bytes(DISC)
+    (home / "link.png").symlink_to(tmp_path / "private.png")
+    private = tmp_path / "private.png"
+    foreign = (
+        private, home / "../private.png", home / "link.png", f"file://{private}", "http://127.0.0.1:9/a.png",
+        f"zip://a.png::{private}", "zip://a.png::http://127.0.0.1:9/a.zip", f"filecache::{home}/own.png", "own.png",
+    )  # fmt: skip
+    rows = [f"{home}/own.png,disc", f"{home}/none.png,disc", *(f"{path},disc" for path in foreign)]
+    (home / "train.csv").write_text("\n".join(["image,label", *rows]))
+    items, refused = walk(f"hf:{home}")
+    assert [(path, item.label) for path, item in items.items()] == [("train/0000000.png", "disc")]
+    reasons = [*refused.values()]
+    assert reasons[0].startswith("cannot be read (")
+    assert reasons[1:] == ["the row names a file that is not of the data set"] * len(foreign)
+
+
 def test_hub_data_set_that_is_not_there(tmp_path):
     with pytest.raises(SourceError, match="cannot be opened"):
         list(open_source(f"hf:{tmp_path / 'missing'}"))
