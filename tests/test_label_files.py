@@ -142,6 +142,21 @@ def test_a_folder_is_read_with_the_file_in_it_as_its_zip_and_as_the_file_itself(
     assert open_source(str(folder)).count() == len(said)
 
 
+def test_whole_numbers_that_a_table_wrote_with_a_point_are_the_same(tmp_path):
+    coco = {**COCO, "annotations": json.loads(json.dumps(COCO["annotations"]), parse_int=float)}
+    folder = laid(tmp_path / "coco", "_annotations.coco.json", coco)
+    assert {path: said[0] for path, said in read(folder)[0].items()} == {
+        "a.png": "person",
+        "in/b.png": "dog",
+        "c.png": "",
+    }
+    classes = {**CLASSES, "labels": json.loads(json.dumps(CLASSES["labels"]), parse_int=float)}
+    folder = laid(tmp_path / "classes", "labels.json", classes, "data")
+    assert {path: said[0] for path, said in read(folder)[0].items()} == {
+        "data/a.png": "dog", "data/in/b.png": "cat", "data/c.png": "",
+    }  # fmt: skip
+
+
 def test_coco_lies_beside_its_images_in_annotations_and_a_folder_of_its_split(tmp_path):
     laid(tmp_path / "coco", "annotations/instances_val2017.json", COCO, "val2017")
     (tmp_path / "coco/train2017").mkdir()

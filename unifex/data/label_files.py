@@ -170,8 +170,8 @@ def _tags_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _id(value: object) -> str:
-    """Ids are numbers, or texts of them."""
-    return str(value)
+    """Ids are numbers, or texts of them; tables with gaps write whole ones with a point (``1.0``)."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 # --- FiftyOne: https://docs.voxel51.com/user_guide/export_datasets.html ----------------------------------------------
@@ -254,6 +254,7 @@ def _named(target: Any, classes: list[Any] | None) -> tuple[str, float]:
     """(label, area) of a target, which may have more to say than its class. Raises for what is none."""
     label, box = (target["label"], target.get("bounding_box")) if isinstance(target, dict) else (target, None)
     if classes is not None and not isinstance(label, str):
+        label = int(label) if isinstance(label, float) and label.is_integer() else label
         if isinstance(label, bool) or not isinstance(label, int) or label < 0:
             raise ValueError("no place in a list")
         label = classes[label]
