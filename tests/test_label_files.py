@@ -204,8 +204,8 @@ def test_files_of_single_folders_are_read_only_where_these_are_splits_and_all_th
     line = '{"file_name": "a.png", "label": "cat"}'
     for name in ("train", "test"):
         laid(tmp_path / "set", f"{name}/metadata.jsonl", line, name, ("a",))
-    by_files = {"test/a.png": "cat", "train/a.png": "cat"}
-    assert {path: said[0] for path, said in read(tmp_path / "set")[0].items()} == by_files
+    by_files = {"test/a.png": ("cat", "", "query", {}, ()), "train/a.png": ("cat", "", "train", {}, ())}
+    assert read(tmp_path / "set")[0] == by_files
     laid(tmp_path / "set", "else/readme.txt", "", "else", ("a",))
     assert set(read(tmp_path / "set")[0]) == {*by_files, "else/a.png"}
     for name in ("cats", "dogs"):  # whose folders are the labels
@@ -218,6 +218,19 @@ def test_files_of_single_folders_are_read_only_where_these_are_splits_and_all_th
     laid(tmp_path / "beside", "train/metadata.jsonl", line, "train", ("a",))
     laid(tmp_path / "beside", "readme.txt", "", ".", ("b",))
     assert set(read(tmp_path / "beside")[0]) == {"train/a.png", "b.png"}
+
+
+def test_roboflow_has_a_file_in_the_folder_of_each_split(tmp_path):
+    for name in ("train", "valid", "test"):
+        folder = laid(tmp_path / "robo", f"{name}/_annotations.coco.json", COCO, name)
+    (folder / "README.dataset.txt").write_text("exported")
+    found, refused = read(folder)
+    assert {path: said[::2][:2] for path, said in found.items()} == {
+        f"{name}/{file}": (label, split)
+        for name, split in (("train", "train"), ("valid", "query"), ("test", "query"))
+        for file, label in (("a.png", "person"), ("in/b.png", "dog"), ("c.png", ""))
+    }
+    assert not refused
 
 
 def test_fiftyone_writes_labels_without_classes_and_detections_too(tmp_path):

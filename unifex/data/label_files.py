@@ -18,8 +18,9 @@ from unifex.core.language import say, to_say
 from unifex.core.text import printable
 from unifex.data.column_names import Taken, own_name
 from unifex.data.item import MAX_COLUMNS
-from unifex.data.listed import NESTED, SAID_ALREADY, TOO_MANY, is_split, left_out
+from unifex.data.listed import NESTED, SAID_ALREADY, TOO_MANY, left_out
 from unifex.data.manifest import KNOWN, MAX_NAME, plain, shown_name
+from unifex.data.splits import is_split
 
 MOST_LABELS = 10_000  # of one image
 OWN = "exported by UniFEx"  # what a file of COCO says that is ours
