@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,24 @@ def test_a_data_set_that_is_put_there_again_keeps_nothing_of_before(unifex, serv
     assert "unifex-export-" not in said
     left = sorted(path.relative_to(repo).as_posix() for path in repo.rglob("*") if path.is_file())
     assert left == [".unifex-export.json", "README.md", "data/train-00000.parquet", "notes.txt"]
+
+
+def test_data_sets_of_image_files_alone_and_in_a_zip(unifex, server, tmp_path):
+    pictures = drawing.write_folder(tmp_path / "pictures")
+    shutil.copytree(pictures / "shapes", server.root / "datasets/someone/files/train")
+    packed = server.root / "datasets/someone/packed/data/train.zip"
+    packed.parent.mkdir(parents=True)
+    found = sorted(pictures.rglob("*.png"))
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(
+            "metadata.csv", "file_name,label\n" + "".join(f"{one.parent.name}-{one.name},a\n" for one in found)
+        )
+        for one in found:
+            archive.write(one, f"{one.parent.name}-{one.name}")
+    code, answer, said = unifex("index", "hf:someone/files", "--gallery", "files")
+    assert (code, answer["items"]) == (0, len([*pictures.glob("shapes/*/*.png")])), said
+    code, answer, said = unifex("index", "hf:someone/packed", "--gallery", "packed")
+    assert (code, answer["items"]) == (0, len(found)), said
 
 
 def test_a_repository_that_the_hub_makes_private_by_itself_is_written_all_the_same(unifex, server):

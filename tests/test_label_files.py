@@ -142,6 +142,21 @@ def test_a_folder_is_read_with_the_file_in_it_as_its_zip_and_as_the_file_itself(
     assert open_source(str(folder)).count() == len(said)
 
 
+def test_whole_numbers_that_a_table_wrote_with_a_point_are_the_same(tmp_path):
+    coco = {**COCO, "annotations": json.loads(json.dumps(COCO["annotations"]), parse_int=float)}
+    folder = laid(tmp_path / "coco", "_annotations.coco.json", coco)
+    assert {path: said[0] for path, said in read(folder)[0].items()} == {
+        "a.png": "person",
+        "in/b.png": "dog",
+        "c.png": "",
+    }
+    classes = {**CLASSES, "labels": json.loads(json.dumps(CLASSES["labels"]), parse_int=float)}
+    folder = laid(tmp_path / "classes", "labels.json", classes, "data")
+    assert {path: said[0] for path, said in read(folder)[0].items()} == {
+        "data/a.png": "dog", "data/in/b.png": "cat", "data/c.png": "",
+    }  # fmt: skip
+
+
 def test_coco_lies_beside_its_images_in_annotations_and_a_folder_of_its_split(tmp_path):
     laid(tmp_path / "coco", "annotations/instances_val2017.json", COCO, "val2017")
     (tmp_path / "coco/train2017").mkdir()
@@ -189,8 +204,8 @@ def test_files_of_single_folders_are_read_only_where_these_are_splits_and_all_th
     line = '{"file_name": "a.png", "label": "cat"}'
     for name in ("train", "test"):
         laid(tmp_path / "set", f"{name}/metadata.jsonl", line, name, ("a",))
-    by_files = {"test/a.png": "cat", "train/a.png": "cat"}
-    assert {path: said[0] for path, said in read(tmp_path / "set")[0].items()} == by_files
+    by_files = {"test/a.png": ("cat", "", "query", {}, ()), "train/a.png": ("cat", "", "train", {}, ())}
+    assert read(tmp_path / "set")[0] == by_files
     laid(tmp_path / "set", "else/readme.txt", "", "else", ("a",))
     assert set(read(tmp_path / "set")[0]) == {*by_files, "else/a.png"}
     for name in ("cats", "dogs"):  # whose folders are the labels
@@ -203,6 +218,19 @@ def test_files_of_single_folders_are_read_only_where_these_are_splits_and_all_th
     laid(tmp_path / "beside", "train/metadata.jsonl", line, "train", ("a",))
     laid(tmp_path / "beside", "readme.txt", "", ".", ("b",))
     assert set(read(tmp_path / "beside")[0]) == {"train/a.png", "b.png"}
+
+
+def test_roboflow_has_a_file_in_the_folder_of_each_split(tmp_path):
+    for name in ("train", "valid", "test"):
+        folder = laid(tmp_path / "robo", f"{name}/_annotations.coco.json", COCO, name)
+    (folder / "README.dataset.txt").write_text("exported")
+    found, refused = read(folder)
+    assert {path: said[::2][:2] for path, said in found.items()} == {
+        f"{name}/{file}": (label, split)
+        for name, split in (("train", "train"), ("valid", "query"), ("test", "query"))
+        for file, label in (("a.png", "person"), ("in/b.png", "dog"), ("c.png", ""))
+    }
+    assert not refused
 
 
 def test_fiftyone_writes_labels_without_classes_and_detections_too(tmp_path):

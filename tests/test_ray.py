@@ -200,6 +200,32 @@ def test_parquet_tables(embedder, tmp_path):
     assert refused[1].reason == "has no column image or img or bytes or jpg or png (found: ['nothing'])"
 
 
+def test_tables_of_the_hub_name_their_classes(embedder, tmp_path):
+    import datasets
+
+    pictures = [{"bytes": encoded(picture("signs/cross", view)), "path": None} for view in range(4)]
+    kinds = {"photo": datasets.Image(), "kind": datasets.ClassLabel(names=["cat", "dog"])}
+    table = datasets.Dataset.from_dict({"photo": pictures, "kind": [0, 1, -1, None]}, features=datasets.Features(kinds))
+    table.to_parquet(str(tmp_path / "a.parquet"))
+    table.rename_columns({"photo": "image", "kind": "label"}).to_parquet(str(tmp_path / "b.parquet"))
+    rows, refused = written(str(tmp_path), tmp_path / "out", embedder)
+    assert [row["label"] for row in rows] == ["cat", "dog", "", ""] * 2
+    assert not refused
+
+
+def test_every_picture_of_a_sample_is_read(embedder, tmp_path):
+    """Photographs have dots in their names, and a picture may be there in two forms."""
+    names = ("IMG.2020.01.png", "IMG.2020.02.png", "IMG.2020.03.png", "a.png", "a.jpg", "b.png", "b.PNG")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for view, name in enumerate(names):
+            add(tar, f"cat/{name}", encoded(picture("signs/cross", view)))
+        add(tar, "cat/b.cls", b"tom")
+    rows, refused = written(str(tmp_path / "a.tar"), tmp_path / "out", embedder)
+    assert [row["path"] for row in rows] == [f"cat/{name}" for name in names]
+    assert [row["label"] for row in rows] == ["cat"] * 5 + ["tom"] * 2
+    assert not refused
+
+
 def test_pictures_beside_archives_are_read_too(embedder, tmp_path):
     source = tmp_path / "source"
     write_folder(source)

@@ -18,6 +18,7 @@ from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.core import text
 from unifex.core.images import ImageError, content_hash, decode
+from unifex.data import tree
 from unifex.data.item import Item, Labels, Skipped, SourceError, Unread, labels_from_layout
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
@@ -249,6 +250,64 @@ def test_a_folder_that_cannot_be_read_is_named(folder, monkeypatch):
     assert len(found) == 13
 
 
+LAID = {
+    "torchvision": (
+        {"train/disc/0.png": ("disc", "", "train"), "val/disc/1.png": ("disc", "", "query")},
+        ("split 'val' was taken as query",),
+    ),
+    "MVTec": (
+        {"bolt/train/good/0.png": ("good", "bolt", "train"), "bolt/test/bad/1.png": ("bad", "bolt", "query")},
+        ("split 'test' was taken as query",),
+    ),
+    "YOLO": (
+        {"images/train/0.png": ("images", "", "train"), "images/query/1.png": ("images", "", "query")}, (),
+    ),
+    "by class": ({"disc/train/0.png": ("disc", "", "train"), "ring/index/0.png": ("ring", "", "index")}, ()),
+    "with others": ({"train/disc/0.png": ("disc", "train", ""), "more/disc/1.png": ("disc", "more", "")}, ()),
+    "one alone": ({"test/disc/0.png": ("disc", "test", ""), "test/ring/1.png": ("ring", "test", "")}, ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", LAID)
+def test_folders_that_are_called_as_splits_are(tmp_path, form):
+    """Neither labels nor domains: where all folders with images are, and two of them or more."""
+    said, told = LAID[form]
+    root = tmp_path / "photos"
+    (root / "docs").mkdir(parents=True)
+    (root / "docs/notes.txt").write_text("no image")
+    for path in said:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(DISC)
+    items, _ = walk(root)
+    assert {path: item.labels.row[:3] for path, item in items.items()} == said
+    assert tuple(note for item in items.values() for note in item.notes) == told
+    packed = {f"photos/{path}": DISC for path in said} | {"photos/cover.txt": b"no image"}
+    items, _ = walk(write_zip(tmp_path / "photos.zip", packed))
+    assert {path.removeprefix("photos/"): item.split for path, item in items.items()} == {
+        path: split for path, (_, _, split) in said.items()
+    }
+
+
+def test_a_gallery_that_has_splits_for_domains_keeps_all_else_when_it_is_indexed_again(tmp_path, embedder, monkeypatch):
+    for view, path in enumerate(("train/disc/0.png", "val/disc/1.png")):
+        (tmp_path / "set" / path).parent.mkdir(parents=True)
+        (tmp_path / "set" / path).write_bytes(encoded(picture("shapes/disc", view)))
+    gallery = Gallery.create(tmp_path / "indexes" / "g", embedder)
+    with monkeypatch.context() as patch:
+        patch.setattr(tree, "split_level", lambda *_: None)  # as an earlier version read it
+        run_index(gallery, str(tmp_path / "set"))
+    before = gallery.item_at("val/disc/1.png")
+    assert (before.domain, before.split) == ("val", "")
+    with gallery.write() as writer:
+        writer.tag([before.id], ["mine"])
+    report = run_index(gallery, str(tmp_path / "set"))
+    assert (report.added, report.removed, report.items) == (0, 0, 2)
+    after = gallery.item_at("val/disc/1.png")
+    assert (after.id, after.label, after.domain, after.split, after.tags) == (before.id, "disc", "", "query", ("mine",))
+    run_index(gallery, str(tmp_path / "set/val"))  # a part of it takes nothing away
+    assert gallery.item_at("val/disc/1.png").split == "query"
+
+
 @pytest.fixture
 def parquet(tmp_path) -> Path:
     """A data set as the hub stores it: parquet files with an image column and a ClassLabel."""
@@ -279,6 +338,40 @@ def test_hub_data_set(parquet):
     assert all(decode(item.read()).width == 160 for item in items.values())
     assert len(walk(f"hf:{parquet}@train[:2]")[0]) == 2
     assert open_source(f"hf:{parquet}@train[:2]").count() == 2
+
+
+def test_a_data_set_made_of_image_files(tmp_path):
+    for path in ("files/train/disc/0.png", "files/train/cross/1.png"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(DISC)
+    items, refused = walk(f"hf:{tmp_path / 'files'}")
+    assert not refused
+    assert {(path, item.label) for path, item in items.items()} == {
+        ("train/0000000.png", "cross"), ("train/0000001.png", "disc"),
+    }  # fmt: skip
+    assert all(decode(item.read()).width == 160 for item in items.values())
+
+
+def test_a_row_of_a_data_set_opens_nothing_but_the_data_sets_own_files(tmp_path):
+    home = tmp_path / "hub"
+    home.mkdir()
+    kinds = "\n".join(("  - name: image", "    dtype: image", "  - name: label", "    dtype: string"))
+    (home / "README.md").write_text(f"---\ndataset_info:\n  features:\n{kinds}\n---\n")
+    for file in (tmp_path / "private.png", home / "own.png"):
+        file.write_bytes(DISC)
+    (home / "link.png").symlink_to(tmp_path / "private.png")
+    private = tmp_path / "private.png"
+    foreign = (
+        private, home / "../private.png", home / "link.png", f"file://{private}", "http://127.0.0.1:9/a.png",
+        f"zip://a.png::{private}", "zip://a.png::http://127.0.0.1:9/a.zip", f"filecache::{home}/own.png", "own.png",
+    )  # fmt: skip
+    rows = [f"{home}/own.png,disc", f"{home}/none.png,disc", *(f"{path},disc" for path in foreign)]
+    (home / "train.csv").write_text("\n".join(["image,label", *rows]))
+    items, refused = walk(f"hf:{home}")
+    assert [(path, item.label) for path, item in items.items()] == [("train/0000000.png", "disc")]
+    reasons = [*refused.values()]
+    assert reasons[0].startswith("cannot be read (")
+    assert reasons[1:] == ["the row names a file that is not of the data set"] * len(foreign)
 
 
 def test_hub_data_set_that_is_not_there(tmp_path):

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -77,19 +78,28 @@ class StubHub:
             self.answer(request, 404, {}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": self.commit})
         else:
             about = file.stat()
-            request.send_response(200)
+            whole = (0, about.st_size - 1)
+            first, last = self.part(request.headers.get("Range", ""), about.st_size) or whole
+            request.send_response(200 if (first, last) == whole else 206)
             headers = {"ETag": f'"{_sha256(file, about.st_mtime_ns)}"', "X-Repo-Commit": self.commit}
-            headers |= {"Content-Length": str(about.st_size)}
+            headers |= {"Content-Length": str(last + 1 - first)}
             for name, value in headers.items():
                 request.send_header(name, value)
             request.end_headers()
             if body:
-                self.send(request, file)
+                self.send(request, file, first, last)
 
-    def send(self, request: BaseHTTPRequestHandler, file: Path) -> None:
+    @staticmethod
+    def part(asked: str, size: int) -> tuple[int, int] | None:
+        """The first and last byte of ``bytes=FIRST-LAST``."""
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
+        return (int(found[1]), min(int(found[2] or size), size - 1)) if found else None
+
+    def send(self, request: BaseHTTPRequestHandler, file: Path, first: int, last: int) -> None:
         """A file's bytes, as slowly as was asked."""
         with file.open("rb") as opened, contextlib.suppress(ConnectionError):  # a client that stops hangs up
-            while data := opened.read(CHUNK):
+            opened.seek(first)
+            while data := opened.read(min(CHUNK, last + 1 - opened.tell())):
                 request.wfile.write(data)
                 time.sleep(self.chunk_seconds)
 
@@ -110,8 +120,14 @@ class StubHub:
         if "tree" in parts:
             facts = {"type": "file", "oid": self.commit, "xetHash": self.commit}
             below = "/".join(parts[parts.index("tree") + (1 if parts[1] == "buckets" else 2) :])
-            files = [file for file in files if file.startswith(f"{below}/" if below else "")]
-            self.answer(request, 200, [{"path": f, "size": (folder / f).stat().st_size, **facts} for f in files])
+            start = f"{below}/" if below else ""
+            files = [file for file in files if file.startswith(start)]
+            told = [{"path": f, "size": (folder / f).stat().st_size, **facts} for f in files]
+            if "recursive=false" in request.path:
+                inside = {file.removeprefix(start).partition("/")[0] for file in files if "/" in file[len(start) :]}
+                told = [one for one in told if "/" not in one["path"][len(start) :]]
+                told += [{"path": start + name, **facts, "type": "directory"} for name in sorted(inside)]
+            self.answer(request, 200, told)
             return
         if parts[1] == "buckets":
             told = {"private": False, "createdAt": "2026-01-01T00:00:00.000Z", "size": 1, "totalFiles": len(files)}

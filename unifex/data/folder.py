@@ -255,7 +255,8 @@ def _open_labels(spec: str, options: Options) -> Source:
 FOLDER = SourceKind(
     to_say("a folder"),
     "folder",
-    "A folder gives labels by its layout: domain/label/image, label/image, or images alone.",
+    "A folder gives labels by its layout: domain/label/image, label/image, or images alone; train/, val/, test/ around "
+    "or below the first of these folders are splits.",
     _open_folder,
     takes=Path.is_dir,
 )

@@ -1,20 +1,34 @@
-"""A data set of the Hugging Face hub, or a local folder of parquet files, as a source that is streamed."""
+"""A data set of the Hugging Face hub, or a local folder that is made as one, as a source that is streamed.
+
+Its rows have their images' bytes (parquet, tar), or say which file of the data set each is (image files, alone or in a
+zip). A row may say anything: only files of the data set itself are opened.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unifex.core import images
 from unifex.core.language import say
+from unifex.core.text import reason
 from unifex.data.item import Item, Labels, Options, Skipped, SourceError, SourceKind, Unread
+from unifex.data.listed import OddRow
+
+PACKED = ("zip://", "gzip://", "bz2://", "xz://", "zstd://", "lz4://")  # how a file begins that lies in another
+OF_THE_FILE = (  # what is wrong with one file alone; all else means that there is no reading on
+    FileNotFoundError, IsADirectoryError, PermissionError, EOFError, zipfile.BadZipFile, zlib.error,
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
 
 
 class HubDataset:
-    """``hf:owner/name[:config][@split]``, or ``hf:`` and a local folder of parquet files, streamed.
+    """``hf:owner/name[:config][@split]``, or ``hf:`` and a local folder of such files, streamed.
 
     ``@train[:300]`` takes the first 300 rows. The first image column is used, with the first ClassLabel (or a column
     called ``label``) as its label.
@@ -40,12 +54,11 @@ class HubDataset:
 
     def __iter__(self) -> Iterator[Item | Skipped]:
         rows, picture, label, names = self._open()
-        for number, row in self._read(rows):
-            path = (row[picture] or {}).get("path") or ""
-            shown = f"{self.split}/{number:07d}{PurePosixPath(path).suffix}"
-            data = (row[picture] or {}).get("bytes")
-            if data is None:
-                yield Unread(shown, say("the row has no image bytes"))
+        for number, row, data in self._read(rows, picture):
+            name = _path(row[picture]).partition("::")[0]
+            shown = f"{self.split}/{number:07d}{PurePosixPath(name).suffix}"
+            if isinstance(data, OddRow):
+                yield Unread(shown, str(data))
                 continue
             yield Item(
                 uri=f"hf:{self.name}:{self.config or ''}@{self.split}#{number}",
@@ -56,12 +69,18 @@ class HubDataset:
                 keep=True,
             )
 
-    def _read(self, rows: Iterable[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The rows by their numbers. Raises :class:`SourceError` where they end too early."""
+    def _read(
+        self, rows: Iterable[dict[str, Any]], picture: str
+    ) -> Iterator[tuple[int, dict[str, Any], bytes | OddRow]]:
+        """The rows by their numbers, with the bytes of their images, or why there are none. Raises
+        :class:`SourceError` where they end too early."""
         number = -1
         try:
             for number, row in enumerate(rows):
-                yield number, row
+                try:
+                    yield number, row, self._bytes(row[picture] or {})
+                except OddRow as odd:
+                    yield number, row, odd
         except Exception as error:  # a damaged file, or no network any more: each library raises its own
             raise SourceError(
                 say(
@@ -72,6 +91,37 @@ class HubDataset:
                     reason=str(error)[:300] or type(error).__name__,
                 )
             ) from error
+
+    def _bytes(self, image: Mapping[str, Any]) -> bytes:
+        """Of a row's image. Raises :class:`OddRow`, and what the libraries raise where nothing can be read any more."""
+        if (data := image.get("bytes")) is not None:
+            return data
+        path = _path(image)
+        if not path:
+            raise OddRow(say("the row has no image bytes"))
+        if not self._is_own(path):
+            raise OddRow(say("the row names a file that is not of the data set"))
+        from datasets.utils.file_utils import xopen
+
+        try:
+            with xopen(path, "rb") as file:
+                data = file.read(images.MAX_BYTES + 1)
+        except OF_THE_FILE as error:
+            raise OddRow(say("cannot be read ({reason})", reason=reason(error))) from error
+        if len(data) > images.MAX_BYTES:
+            raise OddRow(say("larger than {most} MiB", most=images.MAX_BYTES // 2**20))
+        return data
+
+    def _is_own(self, path: str) -> bool:
+        """Whether a path, as the library writes it (``zip://cat/1.png::hf://datasets/owner/name@main/train.zip``),
+        leads into the data set and nowhere else: not to other files of this computer, nor to an address."""
+        *inside, place = path.split("::")
+        if not all(one.startswith(PACKED) for one in inside):
+            return False
+        if Path(self.name).is_dir():
+            return "://" not in place and Path(place).resolve().is_relative_to(Path(self.name).resolve())
+        own = place.startswith((f"hf://datasets/{self.name}@", f"hf://datasets/{self.name}/"))
+        return own and ".." not in place.split("/")
 
     def _open(self):
         import datasets
@@ -89,10 +139,14 @@ class HubDataset:
             raise SourceError(told)
         classes = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
         label = classes[0] if classes else "label" if "label" in features else None
-        rows = rows.cast_column(pictures[0], datasets.Image(decode=False))
+        rows = rows.decode(False)  # also of image files of the hub, which the library decodes ahead
         if self.limit:
             rows = rows.take(self.limit)
         return rows, pictures[0], label, features[classes[0]].names if classes else None
+
+
+def _path(image: Mapping[str, Any] | None) -> str:
+    return (image or {}).get("path") or ""
 
 
 def _label(value: Any, names: list[str] | None) -> str:

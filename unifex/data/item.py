@@ -17,6 +17,7 @@ from unifex.core.language import say
 from unifex.core.metadata import keywords
 from unifex.core.text import on_one_line, printable
 from unifex.data import column_names
+from unifex.data.splits import split_called
 
 MAX_COLUMNS = 20  # further ones that an item keeps beside its labels
 
@@ -225,10 +226,14 @@ class SourceKind:
     takes: Callable[[Path], bool] = lambda path: False
 
 
-def labels_from_layout(path: str) -> Labels:
+def labels_from_layout(path: str, split_level: int | None = None) -> Labels:
     """``domain/label/image``, ``label/image``, or ``image`` alone, which has none.
 
     Deeper folders belong to the label: ``cars/audi/a4/1.jpg`` is an ``audi/a4`` of the domain ``cars``.
+    ``split_level``: which of the folders on the way is that of a split, and says nothing else; None where none is.
     """
-    domain, slash, label = path.rpartition("/")[0].partition("/")
-    return Labels(label, domain) if slash else Labels(domain)
+    folders, split = path.split("/")[:-1], ""
+    if split_level is not None and len(folders) > split_level:
+        split = split_called(folders.pop(split_level)) or ""
+    domain, slash, label = "/".join(folders).partition("/")
+    return Labels(label, domain, split) if slash else Labels(domain, split=split)

@@ -18,8 +18,9 @@ from unifex.core.language import say, to_say
 from unifex.core.text import printable
 from unifex.data.column_names import Taken, own_name
 from unifex.data.item import MAX_COLUMNS
-from unifex.data.listed import NESTED, SAID_ALREADY, TOO_MANY, is_split, left_out
+from unifex.data.listed import NESTED, SAID_ALREADY, TOO_MANY, left_out
 from unifex.data.manifest import KNOWN, MAX_NAME, plain, shown_name
+from unifex.data.splits import is_split
 
 MOST_LABELS = 10_000  # of one image
 OWN = "exported by UniFEx"  # what a file of COCO says that is ours
@@ -170,8 +171,8 @@ def _tags_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _id(value: object) -> str:
-    """Ids are numbers, or texts of them."""
-    return str(value)
+    """Ids are numbers, or texts of them; tables with gaps write whole ones with a point (``1.0``)."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 # --- FiftyOne: https://docs.voxel51.com/user_guide/export_datasets.html ----------------------------------------------
@@ -254,6 +255,7 @@ def _named(target: Any, classes: list[Any] | None) -> tuple[str, float]:
     """(label, area) of a target, which may have more to say than its class. Raises for what is none."""
     label, box = (target["label"], target.get("bounding_box")) if isinstance(target, dict) else (target, None)
     if classes is not None and not isinstance(label, str):
+        label = int(label) if isinstance(label, float) and label.is_integer() else label
         if isinstance(label, bool) or not isinstance(label, int) or label < 0:
             raise ValueError("no place in a list")
         label = classes[label]

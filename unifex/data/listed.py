@@ -23,6 +23,7 @@ from unifex.core.metadata import LONGEST_KEYWORD, MOST_KEYWORDS, keywords
 from unifex.core.text import has_control, printable
 from unifex.data.frame_names import is_video
 from unifex.data.item import MAX_COLUMNS, Item, Labels, LostRows, Options, Skipped, SourceError, Unread
+from unifex.data.splits import SPLITS, split_called, taken_as
 from unifex.data.tree import Node, SkippedByReason, Tree, excluded_by, notes
 
 NOT_FOUND = to_say("file not found")
@@ -34,14 +35,6 @@ NESTED = to_say("not read, as lists and objects are not kept: {names}")
 UNWRITABLE = "\ufffd"  # what stands in a name for it
 FOLDERS = 16  # that are remembered
 MAX_CELL = 500  # characters of a further column's cell
-SPLITS = {
-    "": "",
-    "train": "train training",
-    "query": "query queries test testing val valid validation dev eval evaluation probe",
-    "index": "index gallery database db reference",
-}
-UNSPLIT = "unsplit"  # the folder of items of no split, where others are in one
-_SPLIT_OF = {name: split for split, names in SPLITS.items() for name in names.split() or [""]}
 _FILE = re.compile(r"file:(//[^/]*)?", re.IGNORECASE)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 Anything = TypeVar("Anything")
@@ -230,18 +223,11 @@ def checked(text: str, column: str) -> str:
 
 def split_of(written: str) -> tuple[str, tuple[str, ...]]:
     """The split that is meant, and what is to be told of that. Raises :class:`OddRow`."""
-    split = _SPLIT_OF.get(written.casefold())
+    split = split_called(written)
     if split is None:
         known = ", ".join(filter(None, SPLITS))
         raise OddRow(say("split '{split}' is none of {known}", split=printable(written)[:40], known=known))
-    return split, () if written == split else (
-        say("split '{written}' was taken as {split}", written=written, split=split),
-    )
-
-
-def is_split(written: str) -> bool:
-    """Whether it is what a split may be called."""
-    return bool(_SPLIT_OF.get(written.casefold()))
+    return split, taken_as(written, split)
 
 
 def shortened(texts: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -24,13 +24,11 @@ from unifex.data.item import Item, Labels, Options, Skipped, Source, SourceError
 from unifex.data.label_files import FORMATS, OWN, Described, Format, described_by_line
 from unifex.data.listed import (
     NOT_FOUND,
-    UNSPLIT,
     ListedFiles,
     OddRow,
     Said,
     bounded,
     checked,
-    is_split,
     line_of,
     shortened,
     split_of,
@@ -38,15 +36,18 @@ from unifex.data.listed import (
     unreadable,
 )
 from unifex.data.manifest import MAX_LINE, Manifest, NoPathColumn
+from unifex.data.splits import is_folder_of_split, is_split
 from unifex.data.tree import MANIFEST_NAME, RAW, Node, SkippedByReason, Tree, TreeImages, excluded_by, is_service, walk
 
 ANNOTATIONS = "annotations"  # the folder beside COCO's images that its label files lie in
 TABLE_NAME, LINES_NAME = "metadata.csv", "metadata.jsonl"  # of the hub's ImageFolder
+ROBOFLOW_NAME = "_annotations.coco.json"
 NAMES = (
     LINES_NAME, TABLE_NAME, "samples.json", "labels.json", "annotations.json", "instances.json",
-    "_annotations.coco.json", f"{ANNOTATIONS}/instances_default.json",
+    ROBOFLOW_NAME, f"{ANNOTATIONS}/instances_default.json",
 )  # fmt: skip
-OWN_COCO, LINES_OF_SPLITS = f"{ANNOTATIONS}/instances_*.json", f"*/{LINES_NAME}"  # of exports with a file a split
+OWN_COCO = f"{ANNOTATIONS}/instances_*.json"
+OF_SPLITS = LINES_NAME, ROBOFLOW_NAME  # of exports with a file in the folder of each split
 OWN_MARK, HEAD = OWN.encode(), 1000  # what it says within its first bytes
 MAX_BYTES, MAX_BYTES_OF_STRANGERS = 2**30, 8 * 2**20  # of a JSON file, which is held in memory
 LEAVES = to_say("path leaves the folder")
@@ -69,9 +70,11 @@ def open_tree(tree: Tree, spec: str, options: Options, top: str = "") -> Source:
             with contextlib.suppress(OtherFile, NoPathColumn):
                 return open_label_file(tree, name, spec, options)
     for base in folders:
-        for find, pattern in ((_own_coco, OWN_COCO), (_lines_of_splits, LINES_OF_SPLITS)):
+        named = [(OWN_COCO, _own_coco(tree, base, options))]
+        named += [(f"*/{name}", _in_splits(tree, base, options, name)) for name in OF_SPLITS]
+        for pattern, names in named:
             with contextlib.suppress(OtherFile):
-                if files := [LabelFile(tree, name, spec, options) for name in find(tree, base, options)]:
+                if files := [LabelFile(tree, name, spec, options, _split_around(name)) for name in names]:
                     return Unnamed(LabelFiles(files, posixpath.join(base, pattern)), tree, pattern)
     return TreeImages(tree, spec, options)
 
@@ -99,9 +102,10 @@ def _is_own(tree: Tree, node: Node) -> bool:
     return False
 
 
-def _lines_of_splits(tree: Tree, base: str, options: Options) -> list[str]:
-    """The hub's ImageFolder with splits: a file in each of the folders, which are called as splits are. None where
-    others, or pictures, lie beside them, of which the files do not tell. The first that does ends the look."""
+def _in_splits(tree: Tree, base: str, options: Options, name: str) -> list[str]:
+    """The hub's ImageFolder with splits, or Roboflow's: a file in each of the folders, which are called as splits are.
+    None where others, or pictures, lie beside them, of which the files do not tell. The first that does ends the
+    look."""
     start, named = f"{base}/" if base else "", dict[str, str]()
     for node in tree.nodes(lambda folder: folder == base):
         if not node.path.startswith(start) or is_service(node.path) or excluded_by(node.path, options.exclude):
@@ -111,10 +115,16 @@ def _lines_of_splits(tree: Tree, base: str, options: Options) -> list[str]:
             if _is_image(node.path):
                 return []
         elif folder not in named:
-            named[folder] = f"{start}{folder}/{LINES_NAME}"
-            if not (is_split(folder) or folder == UNSPLIT) or not _is_there(tree, named[folder]):
+            named[folder] = f"{start}{folder}/{name}"
+            if not is_folder_of_split(folder) or not _is_there(tree, named[folder]):
                 return []
     return sorted(named.values())
+
+
+def _split_around(name: str) -> str:
+    """What the folder of a file is called, where that is as splits are."""
+    folder = posixpath.basename(posixpath.dirname(name))
+    return folder if is_split(folder) else ""
 
 
 def _is_there(tree: Tree, name: str) -> bool:
@@ -174,10 +184,11 @@ class LabelFiles:
 
 
 class LabelFile:
-    """A .jsonl or .json of :data:`unifex.data.label_files.FORMATS`, at ``name`` in a tree."""
+    """A .jsonl or .json of :data:`unifex.data.label_files.FORMATS`, at ``name`` in a tree. ``split``: of images of
+    which it says none."""
 
-    def __init__(self, tree: Tree, name: str, spec: str, options: Options):
-        self.tree, self.spec, self.options, self.path = tree, spec, options, name
+    def __init__(self, tree: Tree, name: str, spec: str, options: Options, split: str = ""):
+        self.tree, self.spec, self.options, self.path, self.split = tree, spec, options, name, split
         self.folder, self.name = posixpath.split(name)
         base = posixpath.dirname(self.folder) if posixpath.basename(self.folder) == ANNOTATIONS else self.folder
         self.files = ListedFiles(tree, base, options, tree.confined or LEAVES)
@@ -207,7 +218,7 @@ class LabelFile:
         if said.problem:
             raise OddRow(said.problem)
         label, domain = checked(said.label, "label"), checked(said.domain, "domain")
-        split, told = split_of(said.split)
+        split, told = split_of(said.split or self.split)
         extra, cut = shortened(said.extra)
         tags, lost = tags_of(said.tags)
         path = self._path(said)

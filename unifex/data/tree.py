@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
@@ -24,6 +24,7 @@ from unifex.core.text import printable
 from unifex.data import video
 from unifex.data.frame_names import EXTENSIONS, is_video
 from unifex.data.item import Item, Labels, Options, Skipped, Unread, labels_from_layout
+from unifex.data.splits import is_folder_of_split, is_split, taken_as
 from unifex.data.video import Video
 
 MANIFEST_NAME = "manifest.csv"
@@ -142,15 +143,18 @@ class TreeImages:
     def entries(self) -> Iterator[video.Entry]:
         """What is in it, its videos as they are, for :func:`unifex.data.video.unfolded`."""
         found = walk(self.tree, self.options.exclude)
-        return map(self._look_at, found) if self.requests == 1 else self._look_ahead(found)
+        look = partial(self._look_at, split_level(self.tree, self.options.exclude))
+        return map(look, found) if self.requests == 1 else self._look_ahead(look, found)
 
-    def _look_ahead(self, found: Iterator[Node | Skipped]) -> Iterator[video.Entry]:
+    def _look_ahead(
+        self, look: Callable[[Node | Skipped], video.Entry], found: Iterator[Node | Skipped]
+    ) -> Iterator[video.Entry]:
         """Several at once, in their order."""
         waiting: deque[Future[video.Entry]] = deque()
         pool = ThreadPoolExecutor(self.requests, thread_name_prefix="unifex-look")
         try:
             for node in found:
-                waiting.append(pool.submit(self._look_at, node))
+                waiting.append(pool.submit(look, node))
                 if len(waiting) >= self.requests:
                     yield waiting.popleft().result()
             while waiting:
@@ -158,16 +162,18 @@ class TreeImages:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _look_at(self, node: Node | Skipped) -> video.Entry:
+    def _look_at(self, level: int | None, node: Node | Skipped) -> video.Entry:
         if isinstance(node, Skipped):
             return node
         try:
             if reason := refusal(self.tree, node):
                 return (Unread if node.unread else Skipped)(printable(node.path), reason)
-            labels = labels_from_layout(self.tree.layout(printable(node.path)))
+            path = self.tree.layout(printable(node.path))
+            labels = labels_from_layout(path, level)
+            told = taken_as(path.split("/")[level], labels.split) if level is not None and labels.split else ()
             if is_video(node.path) and (place := self.tree.place(node)):
                 return Video.of(place, printable(node.path), labels, self.options.frames)
-            return self.tree.item(node, labels, notes(node.path))
+            return self.tree.item(node, labels, (*told, *notes(node.path)))
         except (OSError, images.ImageError) as error:
             reason = getattr(error, "strerror", None) or error
             return Unread(printable(node.path), say("cannot be read ({reason})", reason=reason))
@@ -267,6 +273,39 @@ def service(name: str) -> str:
 def is_service(path: str) -> bool:
     """Whether a path is hidden or a system's, itself or by a folder on the way to it."""
     return any(map(service, path.split("/")))
+
+
+def split_level(tree: Tree, exclude: Sequence[str] = ()) -> int | None:
+    """Which of the folders above its images are those of splits: the first (``train/cat/1.jpg``), the second
+    (``pets/train/cat/1.jpg``), or None. They are where all with images are called so, and two or more are there."""
+    way = Way(exclude, tree.find)
+    names: dict[int, set[str]] = {0: set(), 1: set()}  # of the levels that it may be
+
+    def enter(folder: str) -> bool:
+        parts = folder.split("/")
+        known = all(len(parts) > level and is_folder_of_split(parts[level]) for level in names)
+        return not known and not way.passed_over(folder)
+
+    for node in tree.nodes(enter):
+        if node.kind == "file" and "/" not in node.path:
+            continue
+        path = tree.layout(printable(node.path))
+        folders = path.split("/") if node.kind == "folder" else path.split("/")[:-1]
+        deep = [level for level in names if len(folders) > level]
+        if not deep or way.passed_over(node.path):
+            continue
+        for level in deep:
+            if is_folder_of_split(folders[level]):
+                names[level].add(folders[level])
+            elif node.kind == "file" and _may_be_image(path):
+                del names[level]
+        if not names:
+            return None
+    return next((level for level, called in names.items() if len(called) > 1 and any(map(is_split, called))), None)
+
+
+def _may_be_image(path: str) -> bool:
+    return posixpath.splitext(path)[1].lower() in images.EXTENSIONS | RAW.keys() | EXTENSIONS
 
 
 def refusal(tree: Tree, node: Node) -> str:

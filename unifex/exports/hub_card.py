@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from unifex.data.listed import UNSPLIT
+from unifex.data.splits import UNSPLIT
 from unifex.exports.selection import Selection
 
 WHOLE = "train"  # what `datasets` calls a data set without splits

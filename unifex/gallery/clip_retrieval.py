@@ -27,7 +27,8 @@ from unifex.core.progress import Stage, Work
 from unifex.core.text import printable, reason
 from unifex.core.vectors import l2_normalize
 from unifex.data.item import Item, Labels, SourceError
-from unifex.data.listed import is_split, split_of
+from unifex.data.listed import split_of
+from unifex.data.splits import is_split
 from unifex.gallery.database import is_digest
 from unifex.gallery.errors import ItemsGone
 from unifex.gallery.gallery import Gallery

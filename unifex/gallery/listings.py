@@ -38,8 +38,8 @@ class Listing(Labelled):
 
     @property
     def depth(self) -> int:
-        """How many folders above the image domain and label tell of."""
-        return sum(text.count("/") + 1 for text in (self.domain, self.label) if text)
+        """How many folders above the image domain, label and split tell of."""
+        return sum(text.count("/") + 1 for text in (self.domain, self.label, self.split) if text)
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,10 @@ def _read_files(shard: Shard) -> Iterator[Item]:
 
 
 def _read_tar(shard: Shard) -> Iterator[Item | Skipped]:
-    """webdataset: files of one sample follow each other and have the same name up to the first dot of the base name."""
+    """webdataset: files of one sample follow each other and have the same name up to the first dot of the base name.
+
+    Names of photographs may have dots of their own, so that all images of a sample are images of the source.
+    """
     files, path = file_system(shard.url)
     shown = PurePosixPath(path).name
     way, skipped = Way(()), SkippedByReason()
@@ -247,35 +250,43 @@ def _read_tar(shard: Shard) -> Iterator[Item | Skipped]:
                     skipped.add(*passed_over)
                 if passed_over or not member.isfile():
                     continue
-                if key != f"{folder}/{stem}" and sample:
-                    yield _sample(shard, key, sample)
+                if key != f"{folder}/{stem}":
+                    yield from _sample(shard, key, sample)
                     sample = {}
                 key = f"{folder}/{stem}"
-                sample[suffix.lower()] = cast(IO[bytes], tar.extractfile(member)).read(images.MAX_BYTES + 1)
-            if sample:
-                yield _sample(shard, key, sample)
+                small = suffix.lower()
+                data = cast(IO[bytes], tar.extractfile(member)).read(images.MAX_BYTES + 1)
+                sample[suffix if small in sample else small] = data
+            yield from _sample(shard, key, sample)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         yield Skipped(shown, f"damaged after the images above ({error})")
     yield from skipped.refusals()
 
 
-def _sample(shard: Shard, key: str, sample: dict[str, bytes]) -> Item | Skipped:
+def _sample(shard: Shard, key: str, sample: dict[str, bytes]) -> Iterator[Item | Skipped]:
+    """Its images, each with what the sample says of them."""
+    if not sample:
+        return
     name = printable(key.lstrip("/"))
-    suffix = next((suffix for suffix, data in sample.items() if _is_image(suffix, data)), None)
-    if suffix is None:
-        return Skipped(f"{PurePosixPath(shard.url).name}/{name}", "no image in this sample")
+    shown = f"{PurePosixPath(shard.url).name}/{name}"
+    pictures = [suffix for suffix, data in sample.items() if _is_image(suffix, data)]
+    if not pictures:
+        yield Skipped(shown, "no image in this sample")
+        return
     said: dict[str, Any] = {"label": sample["cls"].decode("utf-8", "replace")} if "cls" in sample else {}
-    if "json" in sample:
-        try:
-            said |= {key: text for key, text in parse_json(sample["json"]).items() if text is not None}
-        except (ValueError, AttributeError, TypeError):
-            return Skipped(f"{PurePosixPath(shard.url).name}/{name}.json", "not a JSON object")
     try:
+        if "json" in sample:
+            said |= {key: text for key, text in parse_json(sample["json"]).items() if text is not None}
         labels, told = _labels(said, labels_from_layout(name))
+    except (ValueError, AttributeError, TypeError):
+        yield Skipped(f"{shown}.json", "not a JSON object")
+        return
     except OddRow as odd:
-        return Skipped(f"{PurePosixPath(shard.url).name}/{name}", str(odd))
-    path = f"{name}.{suffix}" if suffix else name
-    return Item(f"{shard.url}!{path}", path, partial(bytes, sample[suffix]), labels, notes=(*notes(path), *told))
+        yield Skipped(shown, str(odd))
+        return
+    for suffix in pictures:
+        path = f"{name}.{suffix}" if suffix else name
+        yield Item(f"{shard.url}!{path}", path, partial(bytes, sample[suffix]), labels, notes=(*notes(path), *told))
 
 
 def _labels(said: Mapping[str, Any], labels: Labels = Labels()) -> tuple[Labels, tuple[str, ...]]:
@@ -287,7 +298,7 @@ def _labels(said: Mapping[str, Any], labels: Labels = Labels()) -> tuple[Labels,
 
 
 def _is_image(suffix: str, data: bytes) -> bool:
-    last = f".{suffix.rpartition('.')[2]}"
+    last = f".{suffix.rpartition('.')[2].lower()}"
     return last in images.EXTENSIONS or last in RAW or images.looks_like_image(data[:HEAD])
 
 
@@ -297,28 +308,48 @@ def _read_table(shard: Shard) -> Iterator[Item | Skipped]:
     files, path = file_system(shard.url)
     with files.open(path, "rb") as file:
         table = parquet.ParquetFile(file)
-        names = table.schema_arrow.names
-        image = next((name for name in PARQUET_IMAGE if name in names), None)
+        names, kinds = table.schema_arrow.names, _kinds(table.schema_arrow.metadata or {})
+        pictures = [name for name, kind in kinds.items() if kind.get("_type") == "Image"]
+        image = next((name for name in (*PARQUET_IMAGE, *pictures) if name in names), None)
         if image is None:
             yield Skipped(PurePosixPath(path).name, f"has no column {' or '.join(PARQUET_IMAGE)} (found: {names})")
             return
         given = next((name for name in PARQUET_PATH if name in names), None)
-        columns = [name for name in (image, given, *TEXTS) if name in names]
+        classes = {name: kind.get("names") for name, kind in kinds.items() if kind.get("_type") == "ClassLabel"}
+        label = "label" if "label" in names else next(iter(classes), None)
+        columns = [name for name in dict.fromkeys((image, given, label, *TEXTS)) if name in names]
         rows = table.read_row_group(shard.group, columns).to_pylist()
     for number, row in enumerate(rows):
-        yield _row(shard, number, row, row[image], given)
+        said = {name: _named(value, classes.get(name)) for name, value in row.items() if name != image}
+        yield _row(shard, number, {**said, "label": said.get(label)}, row[image], given)
 
 
-def _row(shard: Shard, number: int, row: dict[str, Any], cell: Any, given: str | None) -> Item | Skipped:
+def _kinds(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """What the hub's library notes of the columns of a table that it writes; nothing in others."""
+    try:
+        kinds = parse_json(metadata[b"huggingface"])["info"]["features"]
+        return {name: kind for name, kind in kinds.items() if isinstance(kind, dict)}
+    except (LookupError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _named(value: Any, names: list[str] | None) -> Any:
+    """What a cell says, a number of a class where there are ``names``; -1 is that of none."""
+    if names is None or not isinstance(value, int):
+        return value
+    return names[value] if 0 <= value < len(names) else None
+
+
+def _row(shard: Shard, number: int, said: dict[str, Any], cell: Any, given: str | None) -> Item | Skipped:
     """Hugging Face keeps an image as {bytes, path}, others as bytes."""
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     own = cell.get("path") if isinstance(cell, dict) else None
     position = f"{PurePosixPath(shard.url).name}/{shard.group}/{number}"
-    name = printable(str((row[given] if given else own) or position))
+    name = printable(str((said[given] if given else own) or position))
     if not isinstance(data, bytes):
         return Skipped(position, "no image bytes in this row")
     try:
-        labels, told = _labels(row)
+        labels, told = _labels(said)
     except OddRow as odd:
         return Skipped(position, str(odd))
     return Item(f"{shard.url}!{shard.group}/{number}", name, partial(bytes, data), labels, notes=told)
