@@ -17,6 +17,7 @@ from unifex.cli.main import main
 from unifex.core.errors import UnifexError
 from unifex.core.images import ImageError
 from unifex.core.regions import Region
+from unifex.models.export import export
 from unifex.models.image_like import Crop
 from unifex.models.neck import DimensionError
 
@@ -73,6 +74,62 @@ def test_a_length_of_embeddings_is_one_that_the_model_has(gallery, embedder, fol
             continue
         with pytest.raises(DimensionError, match=r"this model has 64"):
             ask()
+
+
+def test_a_file_that_is_not_there_or_ends_early_is_named(gallery, embedder, tmp_path):
+    whole = encoded(picture("shapes/disc", 0))
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    asks = (embedder.embed, lambda it: unifex.search(gallery, it))
+    for ask in asks:
+        for given, why in (
+            (tmp_path / "nothing.png", r"\(nothing.png\)"),
+            (tmp_path, tmp_path.name),
+            ("a\0b", "null"),
+            (tmp_path / "half.png", "half.png: truncated file"),
+        ):
+            with pytest.raises(ImageError, match=why):
+                ask(given)
+        with pytest.raises(ImageError, match="truncated file"):
+            ask(Image.open(tmp_path / "half.png"))
+        ask(Image.new("La", (40, 30), (90, 200)))
+
+
+WRONG = {
+    "a preset's name": (lambda gallery: unifex.train(gallery, "new", "best"), "config takes TrainConfig, not 'best'"),
+    "a share": (lambda gallery: unifex.train(gallery, "new", hold_out=0.2), "hold_out takes HoldOut, not 0.2"),
+    "a gallery's name": (lambda gallery: unifex.train("drawn", "new"), "gallery takes Gallery, not 'drawn'"),
+    "a protocol's name": (
+        lambda gallery: unifex.evaluate(gallery, "split"),
+        "takes EvalProtocol, not 'split'",
+    ),
+    "conditions": (lambda gallery: unifex.search(gallery, b"", filters={}), "filters takes Filters, not {}"),
+    "workers": (lambda gallery: unifex.index(gallery, "x", pace=4), "pace takes Pace, not 4"),
+    "a model's name": (
+        lambda gallery: unifex.Gallery.open_or_create(gallery.folder.with_name("new"), "unifex-lite-4"),
+        "embedder takes Embedder, not 'unifex-lite-4'",
+    ),
+    "another's name": (
+        lambda gallery: unifex.Gallery.open(gallery.folder, "raw:lite0"),
+        "embedder takes Embedder, not",
+    ),
+}
+
+
+@pytest.mark.parametrize("given", WRONG)
+def test_what_is_of_another_kind_is_told_what_to_give(gallery, given):
+    ask, sentence = WRONG[given]
+    with pytest.raises(UnifexError, match=sentence):
+        ask(gallery)
+    assert not gallery.folder.with_name("new").exists()
+
+
+def test_places_may_be_texts(embedder, tmp_path):
+    models = str(tmp_path / "models")
+    embedder.save(f"{models}/mine")
+    assert embedder.save_as("copy", models).name == "copy"
+    loaded = unifex.Embedder.load("copy", models=models)
+    assert (loaded.name, unifex.Embedder.load(f"{models}/mine").neck.hash) == ("copy", loaded.neck.hash)
+    assert export(embedder, "safetensors", f"{models}/out").cosine > 0.999
 
 
 def test_a_gallery_that_is_not_there_says_where(tmp_path, embedder, monkeypatch):

@@ -40,6 +40,13 @@ def test_engine_equals_eager_torch_on_photographs(name, loaded, pixels):
         assert cosine(path(pixels), expected).min() >= 0.999
 
 
+@pytest.mark.parametrize(("precision", "least"), [("float16", 0.9999), ("bfloat16", 0.99)])
+def test_what_16_bits_keep_of_the_bundled_features(precision, least, loaded, pixels):
+    features = engines.TorchEngine(LITE0, "cpu", precision).features(pixels)
+    assert cosine(features, loaded["torch"].features(pixels)).min() >= least
+    assert engines._torch_precision(LITE0, "cuda") == "float16"
+
+
 def test_features_do_not_depend_on_the_batch(loaded, pixels):
     engine = loaded["openvino"]
     alone = np.concatenate([engine.features(image[None]) for image in pixels])

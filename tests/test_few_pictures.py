@@ -129,6 +129,14 @@ def test_larger_classes_count_no_more_than_small_ones():
     assert near[0] == pytest.approx(near[1], abs=0.02)
 
 
+def test_without_staying_the_step_is_no_noise():
+    """Two pictures of each class: fewer than features."""
+    features, labels = clusters(4, 2)
+    before = some_neck()
+    after = teach(features, labels, features[:0], before, 1.1, 0.0)
+    assert np.abs(after.weight).max() < 10 * np.abs(before.weight).max()
+
+
 def test_its_loss_is_how_far_pictures_are_from_where_they_were_to_land():
     features, labels = clusters(4, 5)
     data = Samples(features, labels, labels)

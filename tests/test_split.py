@@ -153,6 +153,24 @@ def test_labels_can_be_named():
         chosen(labels, domains, labels=("jug",))
 
 
+@pytest.mark.parametrize("preset", ["best", "few"])
+def test_beside_named_labels_own_queries_and_index_are_not_learned_from(preset):
+    labels = [name for name in "abcd" for _ in range(5)] + ["e", "e"]
+    splits = ["train", "train", "", "query", "index"] * 4 + ["query", "index"]
+    data = chosen(labels, splits=splits, config=PRESETS[preset].config, labels=("a",))
+    assert (data.held_out_by, data.split.queries.tolist()) == ("named", [0, 1, 2, 3, 4])
+    assert data.train.tolist() == [5, 6, 7, 10, 11, 12, 15, 16, 17]
+    assert data.others.tolist() == [20, 21]
+    assert chosen(labels, splits=splits, share=0).classes == 5  # all were asked for
+
+
+def test_one_name_is_no_row_of_letters():
+    assert HoldOut(labels="abc") == HoldOut(labels=["abc"]) == HoldOut(labels=("abc",))
+    for wrong in ((3,), 5, None):
+        with pytest.raises(UnifexError, match="labels takes words, not"):
+            HoldOut(labels=wrong)
+
+
 def test_sizes_are_heeded():
     labels = ["a"] * 9 + ["b"] * 5 + ["c"] * 2 + ["d"]
     data = chosen(labels, config=TrainConfig(min_images=3, max_images=6), share=0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unifex.models.neck import Neck
-from unifex.training.config import PRESETS, SETTINGS, TrainConfig, TrainConfigError
+from unifex.training.config import LOSSES, PRESETS, SETTINGS, TrainConfig, TrainConfigError
 from unifex.training.public_config import read_public_yaml
 from unifex.ui.components.train_form import ADVANCED, GROUPS, config_of, settings_as_shown
 
@@ -104,6 +104,61 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_values_out_of_range_are_refused(values, why):
     with pytest.raises(TrainConfigError, match=why):
         TrainConfig(**values)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_is_the_same_in_python_as_on_the_command_line(loss):
+    config = TrainConfig(loss=loss)
+    assert config == TrainConfig().updated({"loss": loss})
+    assert (config.margin, config.sub_centres) == (LOSSES[loss].margin, LOSSES[loss].sub_centres)
+    assert TrainConfig(loss=loss, margin=0.11, sub_centres=2).updated({"epochs": "3"}).margin == 0.11
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"dims": [64, 128]}, (64, 128)),
+        ({"dims": 64}, (64,)),
+        ({"dims": (64.0,)}, (64,)),
+        ({"batch_size": 64.0}, 64),
+        ({"seed": np.int64(3)}, 3),
+        ({"learning_rate": np.float32(0.5)}, 0.5),
+    ],
+)
+def test_numbers_are_kept_as_files_have_them(given, kept):
+    config = TrainConfig(**given)
+    assert [getattr(config, name) for name in given] == [kept]
+    assert TrainConfig.from_json(json.loads(json.dumps(config.as_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"epochs": "3"}, "epochs takes a whole number, not '3'"),
+        ({"epochs": 2.5}, "epochs takes a whole number, not 2.5"),
+        ({"seed": 1.5}, "seed takes a whole number, not 1.5"),
+        ({"epochs": None}, "epochs takes a whole number, not None"),
+        ({"margin": "wide"}, "margin takes a number, not 'wide'"),
+        ({"dims": "64"}, "dims takes whole numbers, not '64'"),
+        ({"loss": ["arcface"]}, "loss takes a word, not"),
+    ],
+)
+def test_what_is_no_number_is_refused(given, why):
+    with pytest.raises(TrainConfigError, match=why):
+        TrainConfig(**given)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig(pull=1.1),
+        replace(PRESETS["best"].config, pull=1.1),
+        PRESETS["best"].config.updated({"pull": "1.1"}),
+        TrainConfig(pull=1.1, distillation=0),
+    ],
+)
+def test_one_exact_step_holds_what_is_not_taught(config):
+    assert config.distillation == PRESETS["few"].config.distillation == 2.0
 
 
 def test_settings_are_read_from_text():

@@ -189,6 +189,43 @@ def test_stopped_gone_on_and_finished(gallery):
     assert early.evaluations
 
 
+def test_what_another_gallerys_stopped_training_reached_is_not_written_over(gallery, library, folder, embedder, capsys):
+    _stopped(gallery, "mine", "epoch 2")
+    kept = (gallery.models / ".training" / "mine.pt").read_bytes()
+    other = Gallery.create(library.folder / "other", embedder)
+    run_index(other, folder)
+    told = "a training of 'mine' on gallery 'drawn' was stopped: go on with it there"
+    for at_end in (False, True):
+        with pytest.raises(ModelError, match=told):
+            finish(train(other, "mine", QUICK, finish=at_end))
+    arguments = ["--gallery", "other", "--save", "mine", "--library", str(library.folder)]
+    assert main.main(["train", *arguments]) != 0
+    assert "(here: python -m unifex train --gallery drawn --save mine --finish)" in capsys.readouterr().err
+    assert (gallery.models / ".training" / "mine.pt").read_bytes() == kept
+    assert finish(train(gallery, "mine", QUICK)).curve[-1].number == QUICK.epochs
+    _stopped(gallery, "gone", "epoch 2")
+    gallery.folder.rename(gallery.folder.with_name("renamed"))  # as by a file manager
+    renamed = library.get("renamed")
+    points: list[EpochMetrics] = []
+    finish(train(renamed, "gone", QUICK, on_epoch=points.append))
+    assert [point.number for point in points] == [3]
+
+
+@pytest.mark.parametrize("place", ["front", "middle", "end"])
+def test_a_damaged_checkpoint_begins_anew(gallery, place):
+    _stopped(gallery, "mine", "epoch 2")
+    path = gallery.models / ".training" / "mine.pt"
+    data = bytearray(path.read_bytes())
+    data[{"front": 70, "middle": len(data) // 2, "end": -20}[place]] ^= 16
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="no stopped training 'mine' reached anything"):
+        finish(train(gallery, "mine", QUICK, finish=True))
+    notes: list[Step] = []
+    result = finish(train(gallery, "mine", QUICK), notes.append)
+    assert [point.number for point in result.curve] == [1, 2, 3]
+    assert all("what was kept is damaged" in step.note for step in notes if step.stage.startswith("epoch"))
+
+
 def test_what_was_reached_is_kept_whatever_changed_since_and_what_begins_anew_says_so(gallery):
     _stopped(gallery, "kept", "epoch 2")
     kept = read_checkpoint(gallery.models / ".training" / "kept.pt")

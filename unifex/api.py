@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from unifex.core.progress import Step, finish
+from unifex.core.values import checked
 from unifex.evaluation.compare import Assessment, compare
 from unifex.evaluation.protocols import EvalProtocol
 from unifex.gallery import indexing
@@ -29,6 +30,7 @@ from unifex.training.result import TrainResult
 Watch = Callable[[Step], None]
 
 
+@checked
 def index(
     gallery: Gallery,
     source: str | Path,
@@ -46,6 +48,7 @@ def index(
     return finish(indexing.index(gallery, str(source), prune, prune_all, rehash, pace), watch)
 
 
+@checked
 def search(
     gallery: Gallery,
     query: Query | ImageLike | Iterable[ImageLike],
@@ -64,6 +67,7 @@ def search(
     return retrieval.search(gallery, query, k, filters, dim, rerank)
 
 
+@checked
 def evaluate(
     gallery: Gallery,
     protocol: EvalProtocol = EvalProtocol(),
@@ -79,6 +83,7 @@ def evaluate(
     return finish(compare(gallery, protocol, dim, rerank, baselines), watch)
 
 
+@checked
 def train(
     gallery: Gallery,
     name: str,

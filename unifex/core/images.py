@@ -143,9 +143,16 @@ def decode(data: bytes, at_least: int | None = None, region: Region = WHOLE) -> 
         raise ImageError(say("empty file (0 bytes)"), image_error.WHOLE_FILE)
     if len(data) > MAX_BYTES:
         raise ImageError(say("larger than {most} MiB", most=MAX_BYTES // 2**20), image_error.SMALLER)
-    try:
+    with _refusals(data):
         picture = _decode(data, at_least and region.whole_side(at_least))
         return picture if region == WHOLE else _part(picture, region)
+
+
+@contextlib.contextmanager
+def _refusals(data: bytes = b"") -> Iterator[None]:
+    """Whatever is raised while an image (``data``, where it is a file's) is read, as :class:`ImageError`."""
+    try:
+        yield
     except ImageError:
         raise
     except tiff.TiffError as error:
@@ -168,8 +175,10 @@ def cut(image: Image.Image, region: Region) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """An opened image as :func:`decode` would give it: turned upright, sRGB, transparency on white."""
-    return _upright(_rgb(image), _exif_orientation(image))
+    """An opened image as :func:`decode` would give it: turned upright, sRGB, transparency on white. Raises
+    :class:`ImageError` where it cannot be read to its end."""
+    with _refusals():
+        return _upright(_rgb(image), _exif_orientation(image))
 
 
 def _decode(data: bytes, at_least: int | None) -> Picture:
@@ -365,6 +374,7 @@ def _flat(image: Image.Image) -> Image.Image:
         image = Image.fromarray(to_eight_bits(np.asarray(image)))
     grey = image.mode in ("1", "L", "LA", "La")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("LA") if image.mode == "La" else image  # which is all that Pillow makes of it
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (*WHITE, 255))
         image = Image.alpha_composite(ground, image).convert("RGB")

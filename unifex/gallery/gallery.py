@@ -21,6 +21,7 @@ from unifex.core.files import AlreadyThere, new_folder
 from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.core.text import reason
+from unifex.core.values import checked
 from unifex.data.item import Skipped
 from unifex.gallery import config as configuration
 from unifex.gallery import naming, pictures, schema
@@ -81,6 +82,7 @@ class Gallery:
     # --- opening -------------------------------------------------------------------------------------------------
 
     @classmethod
+    @checked
     def create(cls, folder: str | Path, embedder: Embedder, dim: int | None = None) -> Gallery:
         """Make an empty gallery, and keep its model beside it, should it have come from elsewhere.
 
@@ -105,6 +107,7 @@ class Gallery:
         return cls(folder, config, embedder)
 
     @classmethod
+    @checked
     def open(cls, folder: str | Path, embedder: Embedder | None = None) -> Gallery:
         """Open a gallery, with another model if one is given.
 

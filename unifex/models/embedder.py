@@ -73,7 +73,7 @@ class Embedder:
 
     @classmethod
     def load(
-        cls, name: str | os.PathLike[str] = DEFAULT_MODEL, models: Path | None = None, engine: str | None = None
+        cls, name: str | os.PathLike[str] = DEFAULT_MODEL, models: str | Path | None = None, engine: str | None = None
     ) -> Embedder:
         """Load a model by name (bundled, or a folder below ``models``) or by the path of its folder.
 
@@ -81,6 +81,7 @@ class Embedder:
         when its files are damaged, or when the installed backbone is not the one that the neck was trained on.
         """
         name = os.fspath(name) if isinstance(name, os.PathLike) else name
+        models = None if models is None else Path(models)
         if not isinstance(name, str):
             raise ModelError(say("{given} names no model: give its name, or the path of its folder", given=repr(name)))
         if _is_backbone(name, models):
@@ -163,17 +164,18 @@ class Embedder:
             )
             raise ModelError(told, command=torchscript.exporting(self.name))
 
-    def save_as(self, name: str, models: Path) -> Embedder:
+    def save_as(self, name: str, models: str | Path) -> Embedder:
         """The same model under another name, saved as ``models/name``."""
         named = Embedder(replace(self.config, name=name), self.neck, self.backbone, self._engine_name)
-        with new_folder(models / name) as made:
+        with new_folder(Path(models) / name) as made:
             named.save(made)
         return named
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` into a new or existing folder."""
         from safetensors import numpy as safetensors
 
+        folder = Path(folder)
         disk.make_folder(folder)
         # safetensors writes memory as it lies: an array that is not in C order would come back scrambled.
         tensors = {"weight": np.ascontiguousarray(self.neck.weight), "bias": np.ascontiguousarray(self.neck.bias)}
@@ -202,8 +204,7 @@ class Embedder:
     def features(self, pictures: ImageLike | Iterable[ImageLike]) -> np.ndarray:
         """Backbone features float32 [N, D] of one picture or several; many are decoded and inferred side by side.
 
-        Raises ``images.ImageError`` with the reason, OSError for a file that is not there, and :class:`ModelError`
-        where they are not finite numbers.
+        Raises ``images.ImageError`` with the reason, and :class:`ModelError` where they are not finite numbers.
         """
         pictures = several(pictures)
         if not pictures:

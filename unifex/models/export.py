@@ -235,13 +235,14 @@ def format_for(out: Path) -> str:
     return next((name for name, suffix in SUFFIXES.items() if suffix == out.suffix.lower()), "safetensors")
 
 
-def export(embedder: Embedder, format: str, out: Path, dim: int | None = None, replace: bool = False) -> Exported:
+def export(embedder: Embedder, format: str, out: str | Path, dim: int | None = None, replace: bool = False) -> Exported:
     """Write a model and compare what was written with the app on a few pictures.
 
     ``dim``: length of the embeddings, by default 64 where the neck has it (safetensors keep all). ``replace`` what is
     there. Raises ModelError for an unknown format, for what cannot be written, where something is there already, and
     when the written model does not give the app's embeddings; then nothing is left of it.
     """
+    out = Path(out)
     if format not in FORMATS:
         raise ModelError(say("no format '{format}'; there are: {known}", format=format, known=", ".join(FORMATS)))
     dims = embedder.neck.dims

@@ -11,6 +11,7 @@ from PIL import Image
 from unifex.core import images
 from unifex.core.images import ImageError
 from unifex.core.regions import WHOLE, Region
+from unifex.core.text import reason
 
 _WHAT = "give the path of a file, the bytes of one, a PIL image or a Crop of these"
 
@@ -37,7 +38,7 @@ def several(given: ImageLike | Iterable[ImageLike]) -> list[ImageLike]:
 
 def opened(picture: ImageLike, at_least: int) -> Image.Image:
     """The upright RGB image, its shorter side of ``at_least`` pixels where it has so many. Raises ``images.ImageError``
-    with the reason, of a file with its name, and OSError for a file that is not there."""
+    with the reason, of a file with its name."""
     image, region = (picture.image, picture.region) if isinstance(picture, Crop) else (picture, WHOLE)
     if isinstance(image, Image.Image):
         if 0 in image.size:
@@ -49,7 +50,16 @@ def opened(picture: ImageLike, at_least: int) -> Image.Image:
         raise ImageError(f"no image is named: {_WHAT}")
     if isinstance(image, bytes):
         return images.decode(image, at_least, region).image
+    data = read(image)
     try:
-        return images.decode(Path(image).read_bytes(), at_least, region).image
+        return images.decode(data, at_least, region).image
     except ImageError as error:
         raise ImageError(f"{Path(image).name}: {error}", error.remedy) from error
+
+
+def read(file: str | Path) -> bytes:
+    """All of a file. Raises ``images.ImageError`` where it is not there, or cannot be read."""
+    try:
+        return Path(file).read_bytes()
+    except (OSError, ValueError) as error:  # the latter of a name that no file can have
+        raise ImageError(reason(error)) from error

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from unifex.models.backbones import BackboneSpec
 
 SAFETENSORS = ".safetensors"
-_NO_TENSORS = (  # what torch meets in a file of something else
+NO_TENSORS = (  # what torch meets in a file of something else
     OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error,
-    pickle.UnpicklingError,
+    pickle.UnpicklingError, OverflowError, MemoryError,
 )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def _tensors(file: Path) -> dict[str, torch.Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # what kind of file it is, is told below
             found: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except (*_NO_TENSORS, SafetensorError) as error:
+    except (*NO_TENSORS, SafetensorError) as error:
         told = reason(error) if isinstance(error, OSError) else _kind(file)
         raise LayerError(f"{file.name} cannot be read as a file of tensors: {told}") from error
     whole = found if isinstance(found, dict) else {"weight": found}

@@ -17,6 +17,7 @@ from PIL import Image
 from unifex.core import images
 from unifex.core.language import to_say
 from unifex.core.regions import Region
+from unifex.models.image_like import read
 
 SEEN_SIDE = 512  # pixels that are decoded to look for boxes; more show no more of them
 SIDE = 256  # pixels of the small copy's longer side
@@ -93,7 +94,7 @@ def seen(image: Image.Image | bytes | str | Path, side: int = SEEN_SIDE) -> Imag
     """
     if isinstance(image, Image.Image):
         return images.upright_rgb(image)
-    return images.decode(image if isinstance(image, bytes) else Path(image).read_bytes(), side).image
+    return images.decode(image if isinstance(image, bytes) else read(image), side).image
 
 
 def _small(image: Image.Image) -> Image.Image:

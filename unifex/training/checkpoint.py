@@ -3,7 +3,8 @@ can be kept whatever changed."""
 
 from __future__ import annotations
 
-import pickle
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from unifex.core import disk
 from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically_with
 from unifex.models.adaptation import Adaptation
+from unifex.models.linear_layer import NO_TENSORS
 from unifex.models.neck import Neck
 from unifex.training.config import TrainConfig
 
@@ -90,7 +92,11 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
 
 
 def _load(path: Path) -> dict[str, Any] | None:
+    """None also for a damaged one: torch looks at no checksum, and would go on from wrong numbers."""
     try:
-        return torch.load(path, weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
+        with zipfile.ZipFile(path) as parts:
+            damaged = parts.testzip()
+        stored = None if damaged else torch.load(path, weights_only=True)
+    except (*NO_TENSORS, zipfile.BadZipFile, zlib.error):
         return None
+    return stored if isinstance(stored, dict) and {"of", "state"} <= stored.keys() else None

@@ -12,70 +12,10 @@ from typing import Any
 
 from unifex.core.errors import UnifexError
 from unifex.core.language import say, to_say
+from unifex.core.values import KindError, from_text, of_kind
 from unifex.models.neck import NESTED_DIMS, Neck
+from unifex.training.loss_table import LOSSES, Loss
 
-
-@dataclass(frozen=True)
-class Loss:
-    """A margin loss: its class in :mod:`unifex.training.losses`, by name so that torch is loaded by trainings alone.
-
-    ``margin`` (in radians, for CosFace a cosine; 0 where it has none) and ``sub_centres`` are its paper's; ``public``:
-    what the public UniFEx code calls it.
-    """
-
-    implementation: str
-    advice: str
-    margin: float = 0.5
-    sub_centres: int = 1
-    public: str = ""
-
-
-LOSSES: dict[str, Loss] = {
-    "arcface": Loss(
-        "ArcFace", to_say("ArcFace: an angle between classes; the safe choice for clean labels"), public="ArcFace"
-    ),
-    "subcentre-arcface": Loss(
-        "ArcFace",
-        to_say("ArcFace to the nearest of several centres, the paper's choice: varied classes, noisy labels"),
-        sub_centres=3,
-    ),
-    "dynamic-arcface": Loss(
-        "DynamicMarginArcFace",
-        to_say("ArcFace with larger margins for smaller classes: for very unequal classes"),
-        public="DynM-ArcFace",
-    ),
-    "cosface": Loss(
-        "CosFace",
-        to_say("CosFace: a cosine between classes; steadier than ArcFace where classes are hard"),
-        margin=0.35,
-    ),
-    "adacos": Loss(
-        "AdaCos", to_say("AdaCos: no margin, the scale finds itself; nothing to tune"), margin=0.0, public="AdaCos"
-    ),
-    "adacos-fixed": Loss("FixedAdaCos", to_say("AdaCos with the scale fixed by the number of classes"), margin=0.0),
-    "li-arcface": Loss(
-        "LiArcFace",
-        to_say("Li-ArcFace: linear in the angle; steady for small dimensions"),
-        margin=0.45,
-        public="LiArcFace",
-    ),
-    "curricularface": Loss(
-        "CurricularFace",
-        to_say("CurricularFace: easy classes first, hard ones later; for long trainings"),
-        public="CurricularFace",
-    ),
-    "adaface": Loss(
-        "AdaFace",
-        to_say("AdaFace: margins by image quality, as the length of the embedding tells it"),
-        margin=0.4,
-        public="AdaFace",
-    ),
-    "softmax": Loss(
-        "NormalisedSoftmax",
-        to_say("Softmax of cosines without any margin: the control that a margin has to beat"),
-        margin=0.0,
-    ),
-}
 OPTIMISERS = {
     "adam": to_say("Adam with L2 weight decay, the paper's choice"),
     "adamw": to_say("Adam with decoupled weight decay"),
@@ -99,6 +39,7 @@ WARMUPS = {
     "exponential": to_say("fast at first"),
     "none": to_say("full speed at once"),
 }
+STEP_DISTILLATION = 2.0  # of one exact step, which without any is no step but noise
 NECK_DISTILLATION = 40.0  # of a neck that is trained anew: the blocks' features have learned already
 IN_ONE_STEP = frozenset({"pull", "distillation", "min_images", "max_images", "seed"})  # all settings that it has
 OF_LATE_BLOCKS = frozenset({"late_blocks", "interpolation", "neck_epochs"})
@@ -138,17 +79,18 @@ def _setting(
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The defaults are the paper's recipe (arXiv 2409.13513 and its public configuration)."""
+    """The defaults are the paper's recipe (arXiv 2409.13513 and its public configuration); margin and sub-centres are
+    the loss's own. ``dataclasses.replace`` keeps them when it changes the loss, :meth:`updated` does not."""
 
     loss: str = _setting(
         "subcentre-arcface", "what pulls classes apart", choices={name: loss.advice for name, loss in LOSSES.items()}
     )
-    margin: float = _setting(0.5, "how far apart", 0, 2, to_say("radians (cosine for cosface)"))
+    margin: float = _setting(None, "how far apart", 0, 2, to_say("radians (cosine for cosface)"))
     margin_min: float = _setting(
         0.2, "of the largest class (dynamic-arcface)", 0, 2, to_say("radians"), key="smallest_margin"
     )
     scale: float = _setting(30.0, "of the cosines before the softmax", 1, 256)
-    sub_centres: int = _setting(3, "centres a class", 1, 16)
+    sub_centres: int = _setting(None, "centres a class", 1, 16)
     dims: tuple[int, ...] = _setting((64,), "embedding sizes trained together, ascending", 2, 4096)
     epochs: int = _setting(10, "times every image is seen", 1, 1000)
     iterations: int = _setting(0, "steps in all, instead of epochs; 0: by epochs", 0, 10_000_000, to_say("steps"))
@@ -179,7 +121,9 @@ class TrainConfig:
     dropout: float = _setting(0.2, "share of the neck's inputs that is hidden at random", 0, 0.95)
     init: str = _setting("random", "what the neck starts from", choices=INITS, key="start")
     whitening: float = _setting(0.375, "of the PCA start: 0 none, 0.5 full", 0, 0.5)
-    distillation: float = _setting(0.0, "weight of staying alike where the features are alike", 0, 1000)
+    distillation: float = _setting(
+        0.0, "weight of staying alike where the features are alike; 0 for one exact step: 2", 0, 1000
+    )
     pull: float = _setting(0.0, "of images to their class's middle in one exact step; 0: a loss does it in many", 0, 3)
     augmentations: int = _setting(
         0, "crops and mirror images of every image beside the image itself", 0, 8, key="views"
@@ -190,6 +134,7 @@ class TrainConfig:
     seed: int = _setting(0, "of all that is drawn; the same seed gives the same neck", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
+        self._complete()
         for key, setting in SETTINGS.items():
             value, known = getattr(self, setting.name), setting.metadata
             if known["choices"] and value not in known["choices"]:
@@ -206,6 +151,24 @@ class TrainConfig:
         if self.in_one_step and self.deep:
             sentence = to_say("one exact step teaches no backbone: set '{pull}' or '{rate}' to 0")
             raise TrainConfigError(sentence, {"pull": ["pull"], "rate": ["backbone_rate"]})
+
+    def _complete(self) -> None:
+        """Fill in what follows from the others, and take values of their kind alone."""
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            value = self._own_of_loss.get(setting.name) if value is None else value
+            try:
+                object.__setattr__(self, setting.name, of_kind(str(setting.type), setting.name, value))
+            except KindError as error:
+                raise TrainConfigError(str(error)) from None
+        if self.in_one_step and not self.distillation:
+            object.__setattr__(self, "distillation", STEP_DISTILLATION)
+
+    @property
+    def _own_of_loss(self) -> dict[str, Any]:
+        """By field, what the loss brings; of one that is not known anything, as it is refused."""
+        loss = LOSSES.get(str(self.loss), Loss("", ""))
+        return {"margin": loss.margin, "sub_centres": loss.sub_centres}
 
     def as_json(self) -> dict[str, Any]:
         """Every setting by its key, as files keep it."""
@@ -258,9 +221,7 @@ class TrainConfig:
 
         Raises :class:`TrainConfigError`.
         """
-        brought: dict[str, Any] = {}
-        if (name := texts.get("loss", self.loss)) != self.loss and name in LOSSES:
-            brought = {"margin": LOSSES[name].margin, "sub_centres": LOSSES[name].sub_centres}
+        brought = {} if texts.get("loss", self.loss) == self.loss else dict.fromkeys(self._own_of_loss)
         said = {SETTINGS[key].name: _from_text(key, text) for key, text in texts.items()}
         return replace(self, **{**brought, **said})
 
@@ -284,7 +245,7 @@ class TrainConfig:
         way of training is asked for than is taken: by a value that no preset has."""
         if keys is None:
             others = self.idle if self.in_one_step else self.idle & OF_LATE_BLOCKS
-            keys = [key for key in others if getattr(self, SETTINGS[key].name) not in _preset_values(key)]
+            keys = [key for key in others if getattr(self, SETTINGS[key].name) not in self._unasked(key)]
         if idle := [key for key in SETTINGS if key in self.idle.intersection(keys)]:
             sentence = to_say("{settings}: this changes nothing beside the other settings; leave it out")
             if self.in_one_step:
@@ -294,6 +255,11 @@ class TrainConfig:
                     "{settings}: this is of late blocks, which learn where the backbone has a learning rate"
                 )
             raise TrainConfigError(sentence, {"settings": idle, "pull": ["pull"]})
+
+    def _unasked(self, key: str) -> list[Any]:
+        """Values that a setting has without anybody's having asked for them."""
+        name = SETTINGS[key].name
+        return [getattr(preset.config, name) for preset in PRESETS.values()] + [self._own_of_loss.get(name)]
 
     def fitting(self, width: int) -> TrainConfig:
         """With no embedding longer than the features of ``width`` values whose axes it starts from."""
@@ -319,9 +285,8 @@ SETTINGS: dict[str, Field] = {setting.metadata["key"] or setting.name: setting f
 
 
 def _from_text(key: str, text: str) -> Any:
-    kind = type(SETTINGS[key].default)
     try:
-        return tuple(int(dim) for dim in text.replace(",", " ").split()) if kind is tuple else kind(text)
+        return from_text(str(SETTINGS[key].type), text)
     except ValueError:
         raise TrainConfigError(to_say("{value} '{text}' is not a number"), {"value": [key]}, text=text) from None
 
@@ -350,7 +315,7 @@ _FROM_WHAT_THERE_IS = TrainConfig(
 FEW_IMAGES = 400
 PRESETS: dict[str, Preset] = {
     "few": Preset(
-        replace(_FROM_WHAT_THERE_IS, epochs=1, distillation=2.0, pull=1.1),
+        replace(_FROM_WHAT_THERE_IS, epochs=1, distillation=STEP_DISTILLATION, pull=1.1),
         to_say("seconds; for few images: one step takes them to the middle of their class and holds all others still"),
     ),
     "quick": Preset(
@@ -367,10 +332,6 @@ PRESETS: dict[str, Preset] = {
         to_say("minutes to hours: the backbone's last blocks learn as well; galleries are indexed anew to use it"),
     ),
 }
-
-
-def _preset_values(key: str) -> list[Any]:
-    return [getattr(preset.config, SETTINGS[key].name) for preset in PRESETS.values()]
 
 
 def suited_preset(images: int, asked: Iterable[str] = ()) -> str:

@@ -2,7 +2,8 @@
 
 Held-out classes are never trained on: they are those of the gallery's own queries where it has a train split beside
 them, classes that were named, or a share of the classes drawn by seed, evenly over domains. Where its own queries are
-of the classes of its train split, they are held out as images. What is taught in one exact step is for the taught
+of the classes of its train split, they are held out as images; neither they nor its index are learned from, whatever
+else is held out. What is taught in one exact step is for the taught
 classes, so there a share of every class's images is drawn and held out in their stead.
 
 A draw hangs on the names of classes and the bytes of images alone: what comes or goes changes little for all others,
@@ -22,6 +23,7 @@ from unifex.core import ranges
 from unifex.core.arrays import sample
 from unifex.core.language import say
 from unifex.core.text import plural, printable
+from unifex.core.values import of_kind
 from unifex.evaluation import failures
 from unifex.evaluation.failures import LabelError
 from unifex.evaluation.protocols import EvalProtocol
@@ -52,8 +54,9 @@ class HoldOut:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        ranges.HELD_OUT.check(self.share)
-        ranges.SEED.check(self.seed)
+        object.__setattr__(self, "share", ranges.HELD_OUT.check(self.share))
+        object.__setattr__(self, "labels", of_kind("tuple[str, ...]", "labels", self.labels))
+        object.__setattr__(self, "seed", ranges.SEED.check(self.seed))
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class TrainingData:
         columns = self.columns
         left = ~np.isin(columns.classes, self.measured_classes)
         left[self.train] = False
-        if self.held_out_by in OWN:
+        if self.held_out_by != "none":
             left &= _is_learned_from(columns) | ~np.isin(columns.classes, columns.classes[self.train])
         return np.flatnonzero(left)
 
@@ -250,8 +253,11 @@ def _own_split(columns: ItemTable, labelled: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _is_learned_from(columns: ItemTable) -> np.ndarray:
-    """Whether a gallery's own split lets an item be trained on, or says nothing of it: bool [N]."""
-    return np.isin(columns.splits.texts.astype(str), ("train", ""))
+    """Whether a gallery's own split lets an item be trained on, or says nothing of it: bool [N]. Without a train split
+    beside queries it lets all."""
+    splits = columns.splits.texts.astype(str)
+    has_own = {"train", "query"}.issubset(splits[columns.classes >= 0])
+    return np.isin(splits, ("train", "")) if has_own else np.ones(len(splits), bool)
 
 
 def _seen(columns: ItemTable, labelled: np.ndarray, queries: np.ndarray, by: str) -> np.ndarray:
@@ -259,8 +265,9 @@ def _seen(columns: ItemTable, labelled: np.ndarray, queries: np.ndarray, by: str
     classes, held_out = columns.classes, columns.classes[queries]
     if by == "images":
         return np.setdiff1d(labelled, queries)
-    if by in OWN:
+    if by != "none":  # which was asked for, and teaches everything
         labelled = labelled[_is_learned_from(columns)[labelled]]
+    if by in OWN:
         held_out = np.setdiff1d(held_out, classes[columns.splits.texts == "train"])
     return labelled[~np.isin(classes[labelled], held_out)]
 

@@ -29,6 +29,7 @@ from unifex.training.samples import Samples
 STRANGERS = 150
 SPREAD = 10.0  # their variance to that of the gallery, which shows a few kinds of things alone
 MAX_OTHERS = 20_000  # pictures; more take longer and hardly move the result
+LEAST_STAYING = 1e-9  # with less, fewer pictures than features leave no single solution
 BLOCK = 4096  # rows in memory as float64
 
 
@@ -59,7 +60,7 @@ def teach(taught: Features, labels: np.ndarray, others: Features, neck: Neck, pu
     before, centre = neck.weight.astype(np.float64), neck.weight @ mean + neck.bias
     wanted = pull * classes.T @ ((classes - classes.mean(axis=0)) @ before.T) / len(sizes)
     missing = wanted - own @ before.T - np.outer(classes.mean(axis=0), centre)  # [D, out]
-    holding = staying / known * (around + STRANGERS * SPREAD * variance * np.eye(len(mean)))
+    holding = max(staying, LEAST_STAYING) / known * (around + STRANGERS * SPREAD * variance * np.eye(len(mean)))
     change = np.linalg.solve(own + holding, missing).T
     bias = neck.bias - change @ mean
     return Neck("linear", (before + change).astype(np.float32), bias.astype(np.float32), neck.dims)

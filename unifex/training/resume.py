@@ -20,6 +20,8 @@ from unifex.core.errors import UnifexError
 from unifex.core.files import write_atomically
 from unifex.core.json_text import parse_json
 from unifex.core.language import say
+from unifex.core.text import command
+from unifex.gallery.config import FILE as GALLERY_FILE
 from unifex.models.embedder import ModelError
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import HoldOut
@@ -76,6 +78,22 @@ def checkpoints(models: Path) -> list[TrainJob]:
     return [job for name in names if (job := TrainJob.read(models / CHECKPOINTS / f"{name}.json"))]
 
 
+def _check_own(models: Path, name: str, gallery: str) -> None:
+    """Raises :class:`ModelError` where what a stopped training had reached under this name is another gallery's, and
+    would be written over. One whose gallery is no more, or is called otherwise now, is nobody else's."""
+    stopped = next((job for job in checkpoints(models) if job.name == name), None)
+    if stopped and stopped.gallery != gallery and (models.parent / stopped.gallery / GALLERY_FILE).exists():
+        raise ModelError(
+            say(
+                "a training of '{name}' on gallery '{gallery}' was stopped: go on with it there, keep what it reached, "
+                "or give this one another name",
+                name=name,
+                gallery=stopped.gallery,
+            ),
+            command=command("train", "--gallery", stopped.gallery, "--save", name, "--finish"),
+        )
+
+
 def follow_rename(models: Path, gallery: str, renamed: str) -> None:
     """Trainings of a gallery that has another name now go on under that."""
     for path in (models / CHECKPOINTS).glob("*.json"):
@@ -126,8 +144,9 @@ def maps_path(models: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def training_lock(models: Path, name: str) -> Iterator[None]:
-    """Only one training makes a model at a time, across processes. Raises :class:`ModelError` while another does."""
+def training_lock(models: Path, name: str, gallery: str) -> Iterator[None]:
+    """Only one training makes a model at a time, across processes. Raises :class:`ModelError` while another does, and
+    where one of another gallery than ``gallery`` can go on."""
     lock = FileLock(models / CHECKPOINTS / f"{name}.lock", timeout=0)
     try:
         with disk.writing_in(models):
@@ -138,6 +157,7 @@ def training_lock(models: Path, name: str) -> Iterator[None]:
             say("model '{name}' is being trained in another tab or process; wait, or stop it there", name=name)
         ) from None
     try:
+        _check_own(models, name, gallery)
         yield
     finally:
         lock.release()

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 WATCHED_QUERIES, WATCHED_ITEMS = 1000, 20_000
 DEEPLY_WATCHED_ITEMS = 2000  # each is looked at anew
 MEMORY_SHARE = 0.5  # of this computer's, for features
-BEGUN_ANEW = to_say("begun anew, since the data or the recipe changed after it was stopped")
+BEGUN_ANEW = to_say("begun anew: the data or the recipe changed since it was stopped, or what was kept is damaged")
 
 
 def check_model_name(models: Path, name: str) -> str:
@@ -89,7 +89,7 @@ def train(
     if _alone(config, finish):
         processes = SINGLE
     training = _training(gallery, name, config, hold_out, from_disk, processes)
-    with training_lock(gallery.models, training.name):
+    with training_lock(gallery.models, training.name, gallery.name):
         return (yield from (training.as_it_was() if finish else training).run(finish, on_epoch))
 
 
