@@ -139,7 +139,7 @@ def test_a_gallery_that_is_not_there_says_where(tmp_path, embedder, monkeypatch)
 
 
 def test_they_tell_what_they_are(gallery, embedder):
-    assert repr(embedder) == f"Embedder('unifex-lite-4', backbone 'lite0', dims {embedder.neck.dims})"
+    assert repr(embedder) == f"Embedder('unifex-lite-4', backbone 'lite0, adapted', dims {embedder.neck.dims})"
     assert repr(gallery) == "Gallery('drawn', 24 items, model 'unifex-lite-4')"
     library = unifex.Library(gallery.folder.parent)
     assert repr(library) == f"Library('{gallery.folder.parent}', galleries ['drawn'])"

@@ -134,8 +134,9 @@ class Visitor:
 
     def trained(self, gallery: str) -> str:
         """Wait for the training of a gallery; why it ended early, or the table of what the neck was and is."""
-        _, _, _, status, _, outcome, *_ = self.outcome("train", "train-progress", gallery, None, "", None, None)
-        return status or outcome
+        given = self.outcome("train", "train-progress", gallery, None, None, "", None, None)
+        shown = dict(zip(self.listeners("train-progress", "input")[0]["outputs"], given))
+        return shown[self._ids["train-status"]] or shown[self._ids["train-outcome"]]
 
     def ask(self, element: str, function: str, data: Any = 0) -> Any:
         """What a function of the server answers that a component of the page may call."""
