@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.train_default_model import RECIPE, SOURCES, mixture, tell_step, write
+from benchmarks.train_default_model import A_LABEL, RECIPE, SOURCES, mixture, tell_step, write
 from unifex.core.progress import finish
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.indexing import index
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("more", type=Path)
     parser.add_argument("models", nargs="+", metavar="MODEL[=SHARE]")
+    parser.add_argument("--a-label", type=int, default=A_LABEL, metavar="COUNT")
     parser.add_argument("--library", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -42,7 +43,8 @@ def main() -> None:
     gallery = Gallery.open_or_create(arguments.library / NAME, embedder)
     if not len(gallery):
         listed = arguments.library / f"{NAME}.csv"
-        listed.write_text(mixture(arguments.manifest, arguments.more, measured=True), encoding="utf-8")
+        rows = mixture(arguments.manifest, arguments.more, measured=True, a_label=arguments.a_label)
+        listed.write_text(rows, encoding="utf-8")
         print(f"{finish(index(gallery, str(listed))).items} images", flush=True)
     shutil.rmtree(gallery.models / NAME, ignore_errors=True)  # of an earlier run
     result = finish(train(gallery, NAME, RECIPE.of_the_neck_anew), tell_step)

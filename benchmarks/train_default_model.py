@@ -4,9 +4,10 @@
     python -m benchmarks.train_default_model MANIFEST.csv MORE.csv --library OTHER --out assets/models/unifex-base-2 \\
         --backbone lite0-lite2
 
-Only ``train`` rows are learned from, of the second manifest at most a few a label; ``EXCLUDED`` sources are not (a
-label begins with its source's name). The first one's query and index rows are scored at the end. ``FOLDER`` keeps the
-gallery and a training that was stopped: called again alike, it goes on. ``--set`` changes a setting.
+Only ``train`` rows are learned from, of the second manifest at most ``--a-label`` a label; ``EXCLUDED`` sources are not
+(a label begins with its source's name). The first one's query and index rows are scored at the end. ``FOLDER`` keeps
+the gallery and a training that was stopped: called again alike, it goes on. ``--set`` changes a setting. ``--backbone``
+may be a model, whose adapted blocks learn further.
 ``--choose`` writes no model: it leaves a third of the ``train`` rows' classes out, and scores these alone.
 """
 
@@ -30,7 +31,7 @@ from unifex.training.result import TrainResult
 from unifex.training.run import save, train
 
 EXCLUDED = ("ikea", "pacs-", "cards", "vietnam_landmarks")  # not for commercial use, unclear, unverified, none stated
-MORE_A_LABEL = 4  # of the second manifest: a third of what is learned from is the first's
+A_LABEL = 4  # of the second manifest: a third of what is learned from is the first's
 RECIPE: TrainConfig = replace(PRESETS["deep"].config, init="pca", backbone_learning_rate=3e-4, neck_interpolation=0.3)
 SOURCES = (
     "Sources, as labelled by their authors: GroceryStoreDataset (MIT), clothing-dataset-small (CC0), Caltech-101 "
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--library", type=Path, required=True)
     parser.add_argument("--backbone", default="lite0")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--a-label", type=int, default=A_LABEL, metavar="COUNT")
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
@@ -59,10 +61,11 @@ def main() -> None:
         parser.error("--out FOLDER, or --choose")
     config = RECIPE.updated(dict(pair.split("=", 1) for pair in arguments.set))
     name = "choosing" if arguments.choose else "mixture"
-    gallery = Gallery.open_or_create(arguments.library / name, Embedder.raw(arguments.backbone))
+    gallery = Gallery.open_or_create(arguments.library / name, beginning(arguments.backbone))
     if not len(gallery):
         mixed = arguments.library / f"{name}.csv"
-        mixed.write_text(mixture(arguments.manifest, arguments.more, not arguments.choose), encoding="utf-8")
+        listed = mixture(arguments.manifest, arguments.more, not arguments.choose, arguments.a_label)
+        mixed.write_text(listed, encoding="utf-8")
         print(f"{finish(index(gallery, str(mixed))).items} images", flush=True)
     shutil.rmtree(gallery.models / name, ignore_errors=True)  # of an earlier run
     result = finish(train(gallery, name, config), tell_step)
@@ -72,14 +75,21 @@ def main() -> None:
         write(result, gallery.embedder, arguments.out)
 
 
-def mixture(manifest: Path, more: Path, measured: bool) -> str:
-    """A manifest of what is learned from, and of what is ``measured`` besides."""
+def beginning(name: str) -> Embedder:
+    """Raw features of a backbone, or of a model's, whose late blocks stand where that left them."""
+    model = Embedder.load(name)
+    raw = Embedder.raw(model.config.backbone)
+    return Embedder(raw.config, raw.neck, model.backbone)
+
+
+def mixture(manifest: Path, more: Path, measured: bool, a_label: int) -> str:
+    """A manifest of what is learned from, ``a_label`` a label of ``more`` at most, and of what is ``measured``."""
     first = (
         row
         for row in _rows(manifest)
         if (row["split"] == "train" and _is_free(row)) or (row["split"] != "train" and measured)
     )
-    rows = [*first, *_at_most(MORE_A_LABEL, filter(_is_free, _rows(more)))]
+    rows = [*first, *_at_most(a_label, filter(_is_free, _rows(more)))]
     header = ["path", "domain", "label", *(["split"] if measured else [])]
     return to_csv(header, [[row[name] for name in header] for row in rows])
 
