@@ -220,6 +220,27 @@ def test_files_of_single_folders_are_read_only_where_these_are_splits_and_all_th
     assert set(read(tmp_path / "beside")[0]) == {"train/a.png", "b.png"}
 
 
+def test_splits_may_have_tables_in_their_folders_as_the_hub_has(tmp_path):
+    folder = tmp_path / "set"
+    for name, label in (("train", "cat"), ("validation", "dog")):
+        laid(folder, f"{name}/metadata.csv", f"file_name,label,age\na.png,{label},3\ngone.png,x,1\n", name, ("a", "b"))
+    found, refused = read(folder)
+    assert found == {
+        "train/a.png": ("cat", "", "train", {"age": "3"}, ()),
+        "validation/a.png": ("dog", "", "query", {"age": "3"}, ()),
+    }
+    assert refused == {
+        "train/b.png": "skipped: not named in metadata.csv (2 of them)",
+        "gone.png": "validation/metadata.csv, line 3: file not found",
+    }
+    laid(folder, "train/metadata.csv", "file_name,label,split\na.png,cat,test\nb.png,cat,\n", "train", ("a", "b"))
+    assert {path: said[2] for path, said in read(folder)[0].items() if path.startswith("train")} == {
+        "train/a.png": "query", "train/b.png": "train",
+    }  # fmt: skip
+    laid(folder, "train/metadata.csv", "isic_id,age\n1,2\n", "train", ("a", "b"))  # names no files
+    assert set(read(folder)[0]) == {f"{name}/{file}.png" for name in ("train", "validation") for file in "ab"}
+
+
 def test_roboflow_has_a_file_in_the_folder_of_each_split(tmp_path):
     for name in ("train", "valid", "test"):
         folder = laid(tmp_path / "robo", f"{name}/_annotations.coco.json", COCO, name)

@@ -78,15 +78,15 @@ class NoPathColumn(SourceError):
 class Manifest:
     """A table with the columns of :data:`COLUMNS`, at ``name`` in a tree; its paths are relative to its own folder.
 
-    ``confined``: none may lead out of the tree, for this reason. Raises :class:`SourceError` for what is no table, and
-    :class:`NoPathColumn` for one of something else.
+    ``confined``: none may lead out of the tree, for this reason. ``split``: of images of which it says none. Raises
+    :class:`SourceError` for what is no table, and :class:`NoPathColumn` for one of something else.
     """
 
-    def __init__(self, tree: Tree, name: str, spec: str, options: Options, confined: str = ""):
-        self.tree, self.spec, self.options = tree, spec, options
+    def __init__(self, tree: Tree, name: str, spec: str, options: Options, confined: str = "", split: str = ""):
+        self.tree, self.spec, self.options, self.path, self.split = tree, spec, options, name, split
         self.requests = tree.requests
         self.folder, self.name = posixpath.split(name)
-        self._files = ListedFiles(tree, self.folder, options, confined or tree.confined)
+        self.files = ListedFiles(tree, self.folder, options, confined or tree.confined)
         found = tree.find(name)
         if found is None or found.refusal:
             raise unreadable(self.name, found.refusal if found else say("it went"))
@@ -103,11 +103,15 @@ class Manifest:
         return sum(1 for _ in bounded(self._rows(), self.options, self.name))
 
     def __iter__(self) -> Iterator[Item | Skipped]:
-        yield from bounded(self._files.items(map(self._said, self._rows())), self.options, self.name)
+        yield from bounded(self.files.items(self.rows()), self.options, self.name)
+
+    def rows(self) -> Iterator[Said]:
+        """What it says of each."""
+        return map(self._said, self._rows())
 
     def _said(self, row: _Row) -> Said:
         path = self._cell(row, "path")
-        return Said(line_of(row.line), path, partial(self._files.node, path), partial(self._item, row))
+        return Said(line_of(row.line), path, partial(self.files.node, path), partial(self._item, row))
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -242,7 +246,7 @@ class Manifest:
 
     def _names_a_file(self, line: str) -> bool:
         try:
-            self._files.find(self._cell(_Row(0, cells(line, self._delimiter)), "path"))
+            self.files.find(self._cell(_Row(0, cells(line, self._delimiter)), "path"))
         except (CSVError, OddRow):
             return False
         return True
@@ -298,11 +302,11 @@ class Manifest:
                 )
             )
         label, domain = (checked(self._cell(row, column), column) for column in ("label", "domain"))
-        split, said = split_of(self._cell(row, "split"))
+        split, said = split_of(self._cell(row, "split") or self.split)
         extra, cut = self._extra(row)
         labels = Labels(label, domain, split, extra)
         tags, lost = tags_of((self._cell(row, "tags"),))
-        item = self._files.item(self._cell(row, "path"), labels, (*self._told, *said, *cut, *lost))
+        item = self.files.item(self._cell(row, "path"), labels, (*self._told, *said, *cut, *lost))
         return replace(item, tags=tags)
 
 

@@ -47,7 +47,7 @@ NAMES = (
     ROBOFLOW_NAME, f"{ANNOTATIONS}/instances_default.json",
 )  # fmt: skip
 OWN_COCO = f"{ANNOTATIONS}/instances_*.json"
-OF_SPLITS = LINES_NAME, ROBOFLOW_NAME  # of exports with a file in the folder of each split
+OF_SPLITS = LINES_NAME, TABLE_NAME, ROBOFLOW_NAME  # of exports with a file in the folder of each split
 OWN_MARK, HEAD = OWN.encode(), 1000  # what it says within its first bytes
 MAX_BYTES, MAX_BYTES_OF_STRANGERS = 2**30, 8 * 2**20  # of a JSON file, which is held in memory
 LEAVES = to_say("path leaves the folder")
@@ -73,8 +73,8 @@ def open_tree(tree: Tree, spec: str, options: Options, top: str = "") -> Source:
         named = [(OWN_COCO, _own_coco(tree, base, options))]
         named += [(f"*/{name}", _in_splits(tree, base, options, name)) for name in OF_SPLITS]
         for pattern, names in named:
-            with contextlib.suppress(OtherFile):
-                if files := [LabelFile(tree, name, spec, options, _split_around(name)) for name in names]:
+            with contextlib.suppress(OtherFile, NoPathColumn):
+                if files := [_label_file(tree, name, spec, options, _split_around(name)) for name in names]:
                     return Unnamed(LabelFiles(files, posixpath.join(base, pattern)), tree, pattern)
     return TreeImages(tree, spec, options)
 
@@ -139,9 +139,13 @@ def _is_image(path: str) -> bool:
 def open_label_file(tree: Tree, name: str, spec: str, options: Options) -> Source:
     """The images that the label file ``name`` in a tree names. Raises :class:`SourceError`, which says what is wrong
     where, and :class:`OtherFile` for a file that is no such thing."""
+    return Unnamed(_label_file(tree, name, spec, options), tree, name)
+
+
+def _label_file(tree: Tree, name: str, spec: str, options: Options, split: str = "") -> Manifest | LabelFile:
     if name.endswith(".csv"):
-        return Unnamed(Manifest(tree, name, spec, options, tree.confined or LEAVES), tree, name)
-    return Unnamed(LabelFile(tree, name, spec, options), tree, name)
+        return Manifest(tree, name, spec, options, tree.confined or LEAVES, split)
+    return LabelFile(tree, name, spec, options, split)
 
 
 class Unnamed:
@@ -170,7 +174,7 @@ class Unnamed:
 class LabelFiles:
     """Label files of one source that fit the pattern ``name``: an image is what the first says that names it."""
 
-    def __init__(self, files: Sequence[LabelFile], name: str):
+    def __init__(self, files: Sequence[Manifest | LabelFile], name: str):
         self.files, self.name = files, name
         self.spec, self.options = files[0].spec, files[0].options
 
