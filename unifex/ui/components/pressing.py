@@ -14,8 +14,10 @@ from unifex.ui.context import ERRORS
 from unifex.ui.listening import Part, Updates, follow, listen
 from unifex.ui.rendering.html import message
 
-ASKED = "() => { unifex.asked = unifex.pressed; }"  # what comes of a job is what this press asked for
-LOOK_AT_JOBS = "() => window.unifexJobs?.poll(true)"  # after something was asked for: no waiting for the next look
+# What comes of a job is what this press asked for; panels tell of none before it is known which job that is.
+ASKED = "() => { unifex.asked = unifex.pressed; unifex.unanswered = Date.now(); }"
+# After something was asked for: no waiting for the next look.
+LOOK_AT_JOBS = "() => { unifex.unanswered = 0; window.unifexJobs?.poll(true); }"
 
 
 Handler = Callable[..., Updates | None]
@@ -55,5 +57,5 @@ def ask_for_job(
     """
     listen(press, None, js=ASKED)  # before the answer: a look of the page's own may show what came of it sooner
     asked = listen(press, or_say(place, title, fn, kind), inputs, [place, *also], counts=counts)
-    follow(asked, None, js=LOOK_AT_JOBS)
+    follow(asked, None, always=True, js=LOOK_AT_JOBS)
     return asked
