@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.support.drawing import encoded, picture
 from unifex.cli.main import main
 from unifex.data import label_files, sidecars, uploads
+from unifex.data.folder import FolderTree
 from unifex.data.item import Item, Options, Skipped, SourceError
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery
@@ -239,6 +240,15 @@ def test_splits_may_have_tables_in_their_folders_as_the_hub_has(tmp_path):
     }  # fmt: skip
     laid(folder, "train/metadata.csv", "isic_id,age\n1,2\n", "train", ("a", "b"))  # names no files
     assert set(read(folder)[0]) == {f"{name}/{file}.png" for name in ("train", "validation") for file in "ab"}
+
+
+@pytest.mark.parametrize("names", [("manifest.csv",), ("metadata.csv",), ("train/metadata.csv", "test/metadata.csv")])
+def test_a_tree_that_is_read_many_at_once_is_with_a_list_too(tmp_path, names):
+    for name in names:
+        laid(tmp_path, name, "path,label\na.png,cat\n", name.rpartition("/")[0] or ".", ("a",))
+    tree = FolderTree(tmp_path, Options())
+    tree.requests = 32  # as a store's
+    assert sidecars.open_tree(tree, "store", Options()).requests == 32
 
 
 def test_roboflow_has_a_file_in_the_folder_of_each_split(tmp_path):

@@ -153,7 +153,7 @@ class Unnamed:
 
     def __init__(self, listed: Manifest | LabelFile | LabelFiles, tree: Tree, name: str):
         self.listed, self.tree, self.name = listed, tree, name
-        self.spec, self.options = listed.spec, listed.options
+        self.spec, self.options, self.requests = listed.spec, listed.options, tree.requests
 
     def count(self) -> int:
         """How many entries the list has."""

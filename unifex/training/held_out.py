@@ -274,9 +274,10 @@ def _seen(columns: ItemTable, labelled: np.ndarray, queries: np.ndarray, by: str
 
 def _images_of_every_class(columns: ItemTable, hold_out: HoldOut, min_images: int) -> np.ndarray:
     """A share of every class's images, by seed, at least one where enough are left; copies of bytes count as one."""
+    order = np.argsort(columns.classes, kind="stable")
+    order = order[columns.classes[order] >= 0]
     drawn = []
-    for own in range(int(columns.classes.max()) + 1):
-        items = np.flatnonzero(columns.classes == own)
+    for items in np.split(order, np.flatnonzero(np.diff(columns.classes[order])) + 1):
         images, at = np.unique(columns.copies[items], return_index=True)
         images = images[_order_by_chance(columns.hashes[items[at]].astype(str), hold_out.seed)]
         count = min(max(1, round(hold_out.share * len(images))), len(images) - max(min_images, 2))
