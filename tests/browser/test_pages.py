@@ -214,6 +214,30 @@ def test_server_path_remove_rename_and_delete(server, open_page, tmp_path):
     assert not (server.indexes / "tiny").exists()
 
 
+def test_names_with_markup_are_text(server, open_page, tmp_path):
+    folder = tmp_path / "evil"
+    label = "<img src=x onerror=document.title='owned'>"
+    (folder / label).mkdir(parents=True)
+    for view in range(3):
+        (folder / label / f"{view}.png").write_bytes(encoded(picture("shapes/disc", view)))
+    (folder / "<img src=x onerror=document.title='owned'>.txt").write_text("x")
+    page = open_page(server.url)
+    start_indexing(page, folder, "evil")
+    expect(page.locator("#gallery-facts")).to_contain_text("evil")  # what came of an earlier one may stand there still
+    expect(page.locator("#index-outcome")).to_contain_text("3 images added")
+    go_to(page, "Search")
+    expect(page.locator("#hits .grid[data-kind=samples] .card")).to_have_count(3)  # of this gallery, not of the last
+    settle(page)
+    page.locator("#hits .grid[data-kind=samples] .card").first.click()
+    expect(first_hit(page).locator(".name")).to_have_attribute("title", label)
+    first_hit(page).click()
+    expect(page.locator("#detail-card")).to_contain_text(label)
+    assert page.title() == "UniFEx"
+
+
+SHOW_JOBS = r'"data":\["(true|false)"'  # what the page asks when it is to show what came of a job
+
+
 def requests_of(page, pattern):
     """What the page asks from now on with a body like this."""
     found = []
@@ -239,27 +263,6 @@ SEARCH_ONCE_JS = """(text) => new Promise((done) => {
 })"""
 
 
-def test_names_with_markup_are_text(server, open_page, tmp_path):
-    folder = tmp_path / "evil"
-    label = "<img src=x onerror=document.title='owned'>"
-    (folder / label).mkdir(parents=True)
-    for view in range(3):
-        (folder / label / f"{view}.png").write_bytes(encoded(picture("shapes/disc", view)))
-    (folder / "<img src=x onerror=document.title='owned'>.txt").write_text("x")
-    page = open_page(server.url)
-    start_indexing(page, folder, "evil")
-    expect(page.locator("#gallery-facts")).to_contain_text("evil")  # what came of an earlier one may stand there still
-    expect(page.locator("#index-outcome")).to_contain_text("3 images added")
-    go_to(page, "Search")
-    expect(page.locator("#hits .grid[data-kind=samples] .card")).to_have_count(3)  # of this gallery, not of the last
-    settle(page)
-    page.locator("#hits .grid[data-kind=samples] .card").first.click()
-    expect(first_hit(page).locator(".name")).to_have_attribute("title", label)
-    first_hit(page).click()
-    expect(page.locator("#detail-card")).to_contain_text(label)
-    assert page.title() == "UniFEx"
-
-
 def test_a_gallery_that_was_made_before_its_press_was_answered_is_searched(server, open_page, tmp_path):
     """The page looks at jobs by itself, too. Who sees what came of it may go to another tab at once."""
     page = open_page(server.url)
@@ -272,9 +275,7 @@ def test_a_gallery_that_was_made_before_its_press_was_answered_is_searched(serve
     with before_any_answer(page):
         page.locator("#start-button").click()
         wait_until(page, lambda: made.is_dir() and len(Gallery.open(made)) == 4)
-        told = requests_of(
-            page, r'"data":\["(true|false)"'
-        )  # what came of it, before its page knows which it waits for
+        told = requests_of(page, SHOW_JOBS)  # before its page knows which job it waits for
         page.evaluate(LOOKS_JS)
         assert told == []
     page.evaluate(SEARCH_ONCE_JS, "4 images added")
