@@ -16,6 +16,7 @@ from tests.support.drawing import encoded, picture
 from tests.support.galleries import assert_no_orphans, make_model, run_index
 from tests.support.reindexing import counts, ids
 from unifex.cli.main import main
+from unifex.core.files import mark_half
 from unifex.core.locks import lock_in_folder
 from unifex.core.progress import finish
 from unifex.gallery import bundle, corrections, neighbours, picking
@@ -275,11 +276,8 @@ def test_who_is_stopped_leaves_it_as_whoever_ends(gallery, stopped):
 def test_what_was_half_deleted_or_half_made_is_swept_unless_somebody_is_at_it(gallery, monkeypatch):
     """A copy of it, or of a gallery, that a person keeps under such a name is none."""
     library, chosen = Library(gallery.folder.parent), [gallery.item_at(DISC).id]
-    making = picking.pick(gallery, chosen, "new", library)
-    next(making)
-    half = shutil.copytree(library.folder / ".picking-new", library.folder.parent / "half")
-    making.close()
-    held = half.rename(library.folder / ".picking-new")
+    held = shutil.copytree(gallery.folder, library.folder / ".picking-new")  # as an earlier version left it
+    mark_half(held, held.name)
     finish(picking.pick(gallery, chosen, "old", library))
     with monkeypatch.context() as killed:
         killed.setattr(shutil, "rmtree", Mock(side_effect=KeyboardInterrupt))
@@ -293,13 +291,25 @@ def test_what_was_half_deleted_or_half_made_is_swept_unless_somebody_is_at_it(ga
         os.utime(folder, (0, 0))
     with lock_in_folder(held / ".lock"):
         finish(picking.pick(gallery, chosen, "other", library))
-        with pytest.raises(GalleryError, match="is being made already"):
-            finish(picking.pick(gallery, chosen, "new", library))
         assert (left.exists(), held.exists()) == (False, True)
     library.delete("other")
     hidden = sorted(name for name in os.listdir(library.folder) if name[0] == ".")
     assert hidden == sorted(copy.name for copy in copies)
     assert len(Gallery.open(copies[0])) == 24
+
+
+def test_two_picks_at_a_time_into_one_name_and_one_after_a_kill(gallery, tmp_path):
+    library, chosen = Library(gallery.folder.parent), [gallery.item_at(DISC).id]
+    first, second = (picking.pick(gallery, chosen, "new", library) for _ in range(2))
+    next(first), next(second)
+    (killed, _) = (shutil.copytree(path, tmp_path / path.name) for path in library.folder.glob(".unifex-*"))
+    assert len(finish(first)) == 1
+    with pytest.raises(GalleryError, match="there is a gallery 'new' already"):
+        finish(second)
+    assert len(library.get("new")) == 1
+    library.delete("new")
+    shutil.move(killed, library.folder)
+    assert len(finish(picking.pick(gallery, chosen, "new", library))) == 1
 
 
 # --- moved, packed ---------------------------------------------------------------------------------------------------

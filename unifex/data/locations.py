@@ -47,6 +47,7 @@ class Places:
         self._gone = frozenset(self._absent.values())
         self._uris = list(uris)
         self._were_in: dict[str, list[str]] = {}
+        self._hold_most: dict[tuple[str, str], bool] = {}
         self._moved: dict[tuple[str, str], bool] = {}
 
     def look(self, uri: str, stamp: str, sha256: str) -> Place:
@@ -75,16 +76,24 @@ class Places:
         """
         if not (source := self.away(uri)):
             return True
-        if source not in self._were_in:
-            self._were_in[source] = [uri for uri in self._uris if uri.startswith(source)]
-        below = self._were_in[source]
         tail = _common_tail(uri, there)
         old, new = uri[: len(uri) - len(tail)], there[: len(there) - len(tail)]
+        if not tail or not (sample := self._most_of(source, old)):
+            return False
         if (old, new) not in self._moved:
-            sample = below[:: len(below) // MOST_LOOKED_AT + 1]
-            found = sum(self._lies_at(new + uri[len(old) :]) for uri in sample if uri.startswith(old)) if tail else 0
+            found = sum(self._lies_at(new + uri[len(old) :]) for uri in sample if uri.startswith(old))
             self._moved[old, new] = 2 * found > len(sample)
         return self._moved[old, new]
+
+    def _most_of(self, source: str, old: str) -> list[str]:
+        """A sample of the uris of a source, where most of them begin with ``old``; otherwise none."""
+        if source not in self._were_in:
+            below = [uri for uri in self._uris if uri.startswith(source)]
+            self._were_in[source] = below[:: len(below) // MOST_LOOKED_AT + 1]
+        sample = self._were_in[source]
+        if (source, old) not in self._hold_most:
+            self._hold_most[source, old] = 2 * sum(uri.startswith(old) for uri in sample) > len(sample)
+        return sample if self._hold_most[source, old] else []
 
     def away(self, uri: str) -> str:
         """How the uris begin of all that was in a source with this one, where that is not there; empty where it is.

@@ -60,6 +60,14 @@ def new_gallery(folder: Path) -> Iterator[Path]:
         ) from error
 
 
+def make_files(folder: Path, config: GalleryConfig) -> None:
+    """What an empty gallery has in its folder."""
+    (folder / "features").mkdir()
+    with Database(folder, config.id).connect(as_it_is=True) as database:
+        schema.make_tables(database)
+    GalleryModel(folder, config).keep()
+
+
 class Gallery:
     """One gallery. Any number of readers, one writer at a time (:meth:`write`), across threads and processes.
 
@@ -94,10 +102,7 @@ class Gallery:
         try:
             keep_model(embedder, folder.parent / MODELS)
             with new_gallery(folder) as new:
-                (new / "features").mkdir()
-                with Database(new, config.id).connect(as_it_is=True) as database:
-                    schema.make_tables(database)
-                GalleryModel(new, config).keep()
+                make_files(new, config)
         except UnifexError:
             raise
         except OSError as error:

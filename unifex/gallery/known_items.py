@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import takewhile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from unifex.data import locations
 from unifex.data.frame_names import video_of
@@ -30,10 +30,11 @@ class KnownItems:
         self._of_content: dict[str, list[Stored]] = defaultdict(list)
         for stored in self._at.values():
             self._of_content[stored.sha256].append(stored)
+        self._by_uri: dict[str, ByEnd] = {}  # sha256 -> items that are not where they were
+        self._by_path: dict[str, ByEnd] = {}
         self._found: set[int] = set()  # ids of items that the source still has
         self._left: set[int] = set()  # ... whose place has been taken by something else
-        self._at_home: set[int] = set()  # ... that were looked up and are where they were
-        self._linked: dict[str, Stored] = {}  # ... of these, where their place leads to
+        self._linked: dict[str, Stored] = {}  # items that are where they were, by where their place leads to
         self._away: dict[str, dict[int, Stored]] = defaultdict(dict)  # by a source that is away: what was met elsewhere
         self._images: dict[str, int] = {}  # how many such a source had
 
@@ -58,8 +59,12 @@ class KnownItems:
 
     def moved_to(self, item: Item, sha256: str) -> Stored | None:
         """The item of this content that left its place, and must be this one; of several that of the likest path."""
-        left = [stored for stored in self._of_content.get(sha256, ()) if self._has_left(stored, item)]
-        moved = max(left, key=lambda stored: _common_parts(stored.uri, item.uri), default=self._linked.get(item.uri))
+        if sha256 not in self._by_uri:
+            homeless = [stored for stored in self._of_content.get(sha256, ()) if not self._is_at_home(stored)]
+            under_any_name = [stored for stored in homeless if not self._keeps_its_name(stored)]
+            self._by_uri[sha256] = ByEnd(homeless, lambda stored: stored.uri, under_any_name)
+        likest = self._by_uri[sha256].likest_first(item.uri, self._found)
+        moved = next((stored for stored in likest if self._is_left_for(stored, item)), self._linked.get(item.uri))
         if moved is None or moved.id in self._found:
             return None
         self._found.add(moved.id)
@@ -68,34 +73,38 @@ class KnownItems:
         self.make_room(item.uri)
         return moved
 
-    def _has_left(self, stored: Stored, item: Item) -> bool:
-        if stored.id in self._found or stored.id in self._at_home:
+    def _is_at_home(self, stored: Stored) -> bool:
+        """Whether an item is where it was, so that it cannot be what is found elsewhere."""
+        if stored.uri.startswith(PACKED) or stored.id in self._left:
             return False
+        if not self.places.is_left(*stored.place):
+            self._linked[os.path.realpath(stored.uri)] = stored  # it moved, and a link was left in its place
+            return True
+        if source := self.places.away(stored.uri):
+            self._away[source][stored.id] = stored
+        return False
+
+    def _keeps_its_name(self, stored: Stored) -> bool:
+        """Whether an item that is not where it was is taken for moved by its name alone."""
+        if stored.id in self._left:
+            return False
+        return stored.uri.startswith(PACKED) or bool(self.places.away(stored.uri))
+
+    def _is_left_for(self, stored: Stored, item: Item) -> bool:
+        """Whether an item that is not where it was may be this one."""
         if stored.uri.startswith(PACKED):  # another's folder, of which one may have a copy; an upload is soon gone
             return (not item.keep or bool(video_of(item.uri))) and _called_alike(stored, item)
-        if stored.id in self._left:
-            return True
-        if self.places.is_left(*stored.place):
-            if source := self.places.away(stored.uri):
-                self._away[source][stored.id] = stored
-            return self.places.may_have_moved(stored.uri, item.uri)
-        self._at_home.add(stored.id)
-        self._linked[os.path.realpath(stored.uri)] = stored  # it moved, and a link was left in its place
-        return False
+        return stored.id in self._left or self.places.may_have_moved(stored.uri, item.uri)
 
     def called_the_same(self, item: Item, sha256: str) -> Stored | None:
         """The item of this content and name: an upload, or an archive of what is there, brings nothing new. A frame is
         of a file that lies at its place."""
         if video_of(item.uri):
             return None
-        return next(
-            (
-                stored
-                for stored in self._of_content.get(sha256, ())
-                if stored.id not in self._found and _called_alike(stored, item)
-            ),
-            None,
-        )
+        if sha256 not in self._by_path:
+            self._by_path[sha256] = ByEnd(self._of_content.get(sha256, []), lambda stored: stored.path)
+        likest = self._by_path[sha256].likest_first(item.path, self._found)
+        return next((stored for stored in likest if _called_alike(stored, item)), None)
 
     def not_found(self) -> Iterator[tuple[str, Stored]]:
         """(path, item) of what the source had before, and has not now."""
@@ -122,6 +131,33 @@ class KnownItems:
         self._found.update(items)
 
 
+class ByEnd:
+    """Items of one content by the last names of their places: thousands may be one and the same blank picture."""
+
+    def __init__(self, items: list[Stored], place: Callable[[Stored], str], under_any_name: Sequence[Stored] = ()):
+        self._items: dict[str, list[Stored]] = {"": [*under_any_name]}
+        if len(items) == 1:  # as nearly all contents have: their places need not be taken apart
+            self._items[""] = items
+        else:
+            for stored in items:
+                for end in _ends(place(stored)):
+                    self._items.setdefault(end, []).append(stored)
+
+    def likest_first(self, place: str, found: Collection[int]) -> Iterator[Stored]:
+        """Those that are not ``found`` yet, by id, with the most names in common first; some come more than once."""
+        for end in (*_ends(place), ""):
+            if end in self._items:
+                self._items[end] = [stored for stored in self._items[end] if stored.id not in found]
+                yield from self._items[end]
+
+
+def _ends(place: str) -> Iterator[str]:
+    """``a/b/c``, ``b/c``, ``c``, and what follows an archive."""
+    yield place
+    for part in re.finditer("[/!]", place):
+        yield place[part.end() :]
+
+
 def cannot_be_looked_at(stored: Stored) -> bool:
     """Whether nobody can tell if its file is there: to a list, which only names it, it is not found."""
     return os.path.isabs(stored.uri) and locations.look_at_file(*stored.place) is Place.UNKNOWN
@@ -135,9 +171,3 @@ def _called_alike(stored: Stored, item: Item) -> bool:
 def _is_tail(part: str, path: str) -> bool:
     """Whether ``path`` is ``part`` seen from further up: the same, or with folders before it."""
     return path == part or path.endswith(f"/{part}")
-
-
-def _common_parts(a: str, b: str) -> int:
-    """How many parts of two paths are equal, from the end."""
-    pairs = zip(reversed(a.split("/")), reversed(b.split("/")))
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

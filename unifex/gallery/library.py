@@ -40,7 +40,7 @@ T = TypeVar("T")
 log = logging.getLogger("unifex")
 _DELETED = ".deleted-"
 _OF_BEFORE = re.compile(r"\.deleted-[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}")  # as no person calls a folder
-PICKING = ".picking-"
+_PICKING = ".picking-"  # began what an earlier version was making of chosen items
 _OWN_FILES = ("gallery.json", "items.sqlite")
 
 
@@ -317,11 +317,10 @@ class Library:
         former_names.note(self.folder, name, id)
 
     def sweep(self, seconds: float = LEFT_SECONDS) -> None:
-        """Delete what processes left that were killed so long ago while they wrote a file or deleted a gallery, or made
-        one of chosen items, which nobody holds for a moment at its beginning and its end."""
+        """Delete what processes left that were killed so long ago while they wrote a file or deleted a gallery."""
         for folder in [self.folder / name for name in ("", SEARCHES, *self.own_names())] + [*self.models.glob("*/")]:
             drop_unfinished(folder, seconds)
-        for folder in [*self.folder.glob(f"{_DELETED}*"), *self.folder.glob(f"{PICKING}*")]:
+        for folder in [*self.folder.glob(f"{_DELETED}*"), *self.folder.glob(f"{_PICKING}*")]:
             with contextlib.suppress(UnifexError, OSError):
                 is_old = folder.stat().st_mtime < time.time() - seconds
                 is_deleted = folder.name.startswith(_DELETED)

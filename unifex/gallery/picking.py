@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from unifex.core.files import HALF, LEFT_SECONDS, is_half, mark_half, remove_folder
 from unifex.core.language import say, to_say
 from unifex.core.metadata import FileMetadata, columns_of_row
 from unifex.core.progress import Stage, Work
 from unifex.data.item import Item, Labels
 from unifex.gallery import tags
+from unifex.gallery.config import GalleryConfig
 from unifex.gallery.errors import GalleryError
-from unifex.gallery.gallery import Gallery
-from unifex.gallery.library import PICKING, Library
+from unifex.gallery.gallery import Gallery, make_files, new_gallery
+from unifex.gallery.library import Library
 from unifex.gallery.records import Embedded, Record
 from unifex.gallery.writer import Writer
+from unifex.models.embedder import keep_model
 
 BATCH = 500  # items that are copied at once
 Labelling = Callable[[Record], Labels]  # of a picked item
@@ -45,35 +43,23 @@ def pick(
     folder = library.place(name)
     if folder.name in library.names() or folder.exists():
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=folder.name))
-    unfinished = folder.with_name(f"{PICKING}{folder.name}")
     library.sweep()
-    if not is_half(unfinished) and _is_old(unfinished):  # nobody can tell whose it is
-        unfinished = unfinished.with_name(f"{unfinished.name}-{secrets.token_hex(4)}")
-    if unfinished.exists():
-        raise GalleryError(say("gallery '{name}' is being made already; choose another name", name=folder.name))
     stage = Stage(to_say("copying"), len(ids), to_say("items"))
-    try:
-        made = Gallery.create(unfinished, gallery.embedder, gallery.config.dim)
-        mark_half(unfinished, unfinished.name)
+    config = GalleryConfig.new(gallery.embedder, gallery.config.dim)
+    keep_model(gallery.embedder, library.models)
+    with new_gallery(folder) as unfinished:
+        make_files(unfinished, config)
+        made = Gallery(unfinished, config, gallery.embedder)
         with made.write() as writer:
-            source = writer.begin_source(f"picked:{gallery.name}", keep=False)
+            source, known = writer.begin_source(f"picked:{gallery.name}", keep=False), set[str]()
             for start in range(0, len(ids), BATCH):
                 yield stage.at(start)
-                _copy(gallery, gallery.records(ids[start : start + BATCH]), made, writer, source, labels)
+                _copy(gallery, gallery.records(ids[start : start + BATCH]), made, writer, source, labels, known)
             writer.finish_source(source)
             writer.tidy()
         if not len(made):
             raise GalleryError(say("none of the chosen items is in '{name}' any more", name=gallery.name))
-        unfinished.rename(folder)
-        (folder / HALF).unlink(missing_ok=True)
-    finally:
-        with contextlib.suppress(OSError):
-            remove_folder(unfinished, last=(HALF,))
     return library.get(folder.name)
-
-
-def _is_old(folder: Path) -> bool:
-    return folder.exists() and folder.stat().st_mtime < time.time() - LEFT_SECONDS
 
 
 def _copy(
@@ -83,9 +69,11 @@ def _copy(
     writer: Writer,
     source: int,
     labels: Labelling,
+    known: set[str],
 ) -> None:
+    """``known``: hashes of the images that have been copied; these are added."""
     features = gallery.features([record.sha256 for record in records])
-    known, found = writer.stored_hashes(), _found_in(gallery, records)
+    found = _found_in(gallery, records)
     writer.commit(
         source,
         [
@@ -98,6 +86,7 @@ def _copy(
             for record, row, (stamp, said) in zip(records, features, found)
         ],
     )  # fmt: skip
+    known.update(record.sha256 for record in records)
     new = made.find([record.uri for record in records], by=["uri"])
     alike = defaultdict(list)  # a change for each item would be a wait for the disk each
     for record, (_, said) in zip(records, found):
