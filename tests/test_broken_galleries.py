@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import drawing
+from tests.support.drawing import encoded, picture
 from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.cli.settings import Settings
@@ -234,3 +235,25 @@ def test_a_damaged_shard_does_not_keep_a_gallery_from_being_as_whoever_wrote_it_
         assert writer.remove(ids[:1]) == 1
     assert not opened.database.writing_path.exists()
     assert len(opened) == 23
+
+
+@pytest.mark.parametrize("copied", ["folder", "file"])
+def test_a_backup_that_is_put_back_under_a_running_program_gives_no_others_hits(gallery, folder, tmp_path, copied):
+    library = Library(gallery.folder.parent)
+    backup = shutil.copytree(gallery.folder, tmp_path / "backup")
+    for view, place in ((7, "later"), (8, "else")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / f"{place}.png").write_bytes(encoded(picture("signs/cross", view)))
+    run_index(library.get("drawn"), tmp_path / "later")
+    assert len(library.get("drawn").snapshot()) == 25
+    if copied == "folder":
+        shutil.rmtree(gallery.folder)
+        shutil.copytree(backup, gallery.folder)
+    else:
+        for file in ("items.sqlite", "items.json"):
+            (gallery.folder / file).write_bytes((backup / file).read_bytes())
+        assert len(library.get("drawn").snapshot()) == 24
+    run_index(library.get("drawn"), tmp_path / "else")
+    hits = [search(of.get("drawn"), [tmp_path / "else/else.png"], 3).hits for of in (library, Library(library.folder))]
+    assert hits[0][0].path == "else.png"
+    assert [(hit.path, round(hit.score, 5)) for hit in hits[0]] == [(hit.path, round(hit.score, 5)) for hit in hits[1]]

@@ -57,6 +57,29 @@ def test_the_same_hits_there_as_here(gallery, there, tmp_path):
     assert there.names() == ["theirs"]
 
 
+def test_of_equal_files_one_may_be_gone_and_its_image_is_shown_and_packed(gallery, folder, there, tmp_path):
+    record, equal = gallery.item_at("shapes/disc/0.png"), folder / "shapes/disc/equal.png"
+    shutil.copy(folder / record.path, equal)
+    run_index(gallery, folder)
+    for gone, there_still in ((equal, folder / record.path), (folder / record.path, equal)):
+        shutil.copy(gone, tmp_path / "aside.png")
+        gone.unlink()
+        assert gallery.original(gallery.item_at(gone.relative_to(folder).as_posix())) == there_still.read_bytes()
+        assert packed(gallery, tmp_path / "g.zip", images=True).items == 25
+        shutil.move(tmp_path / "aside.png", gone)
+    for path in (equal, folder / record.path):
+        path.unlink()
+    with pytest.raises(GalleryError, match="no longer there"):
+        gallery.original(record)
+
+
+def test_a_pack_takes_no_name_of_the_servers_galleries(gallery, tmp_path):
+    packed(gallery, tmp_path / "g.zip")
+    own = Library(tmp_path / "own", builtin=Library(gallery.folder.parent))
+    with pytest.raises(GalleryError, match="there is a gallery 'drawn' already"):
+        unpacked(tmp_path / "g.zip", "drawn", own)
+
+
 def test_nothing_in_it_tells_where_the_images_lay(gallery, tmp_path):
     with gallery.write() as writer:
         first, second = (record.path for record in gallery.records(gallery.snapshot().columns.ids[:2]))

@@ -55,6 +55,17 @@ def test_several_sets_make_one_gallery(tmp_path, embedder):
     assert (again.added, again.skipped) == (0, 6)
 
 
+def test_a_folder_beside_is_known_from_elsewhere_too(tmp_path, embedder, monkeypatch):
+    gallery = Gallery.create(tmp_path / "indexes" / "public", embedder)
+    data = write(tmp_path / "data", "food_rec22")
+    monkeypatch.chdir(tmp_path)
+    run_index(gallery, "m4d:data?sets=food_rec22")
+    monkeypatch.chdir("/")
+    (source,) = gallery.sources()
+    assert source.spec == f"m4d:{data}?sets=food_rec22"
+    assert run_index(gallery, source.spec).added == 0
+
+
 def test_crops_are_the_box_and_two_percent_more(tmp_path):
     import io
 

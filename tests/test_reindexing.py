@@ -18,6 +18,7 @@ from unifex.cli.main import main
 from unifex.cli.settings import Settings
 from unifex.core.jobs import JobError
 from unifex.core.progress import Step
+from unifex.data import locations
 from unifex.data.item import SourceError
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery, GalleryError
@@ -557,3 +558,27 @@ def test_what_was_asked_is_known_until_it_is_done(gallery, folder, monkeypatch):
     assert gallery.sources()[0].asked.prune
     assert run_index(gallery, folder, prune=True).removed == 1
     assert (gallery.unfinished(), gallery.sources()[0].asked.prune) == ([], False)
+
+
+def test_thousands_of_equal_files_that_moved_are_told_apart_by_their_names(tmp_path, embedder, monkeypatch):
+    """Each is looked at once, and neither a folder nor files that are called otherwise now are taken for new."""
+    count, blank = 300, encoded(picture("shapes/disc", 0))
+    for number in range(count):
+        (tmp_path / f"a/{number}").mkdir(parents=True)
+        (tmp_path / f"a/{number}/blank.png").write_bytes(blank)
+    gallery = Gallery.create(tmp_path / "indexes/blanks", embedder)
+    run_index(gallery, tmp_path / "a")
+    before, looked = ids(gallery), []
+    look = locations.look_at_file
+    monkeypatch.setattr(locations, "look_at_file", lambda *place: looked.append(place) or look(*place))
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert counts(run_index(gallery, tmp_path / "b")) == (0, 0, count, 0, 0)
+    assert ids(gallery) == before
+    assert len(looked) <= 2 * count
+    looked.clear()
+    for number in range(count):
+        (tmp_path / f"b/{number}/blank.png").rename(tmp_path / f"b/{number}/{number}.png")
+    assert counts(run_index(gallery, tmp_path / "b")) == (0, 0, count, 0, 0)
+    ids_by_folder = [{Path(path).parent.name: id for path, id in of.items()} for of in (ids(gallery), before)]
+    assert ids_by_folder[0] == ids_by_folder[1]
+    assert len(looked) <= 2 * count

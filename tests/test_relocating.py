@@ -165,3 +165,14 @@ def test_what_was_left_out_need_not_be_at_the_new_place(gallery, folder, tmp_pat
     assert 0 < len(gallery) < len(gone)
     assert relocate(gallery, str(folder), str(moved)).missing == 0
     assert all(Path(record.uri).is_file() for record in gallery.records(gallery.snapshot().columns.ids.tolist()))
+
+
+def test_what_windows_writes_with_either_slash_is_at_the_new_place():
+    for text, there in (
+        ("C:/photos/a/b.jpg", "D:/photos/a/b.jpg"),
+        ("C:\\photos", "D:/photos"),
+        ("zip:C:\\photos\\a.zip!b.jpg", "zip:D:/photos\\a.zip!b.jpg"),
+        ("C:/photos2/a.jpg", None),
+    ):
+        for old in ("C:/photos", "C:\\photos"):
+            assert locations.relocated(text, old, "D:/photos") == there

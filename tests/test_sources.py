@@ -374,6 +374,19 @@ def test_a_row_of_a_data_set_opens_nothing_but_the_data_sets_own_files(tmp_path)
     assert reasons[1:] == ["the row names a file that is not of the data set"] * len(foreign)
 
 
+@pytest.mark.parametrize("name", ["shapes@2023", "C:shapes", "a:b@train"])
+def test_a_folder_made_as_a_data_set_may_have_signs_in_its_name(parquet, name, monkeypatch):
+    place = parquet.rename(parquet.with_name(name))
+    monkeypatch.chdir(place.parent)
+    for spec in (f"hf:{place}", f"hf:{name}", f"hf:{name}@train[:2]"):
+        source = open_source(spec)
+        assert source.spec.startswith(f"hf:{place}")
+        items, refused = walk(source.spec)
+        assert not refused
+        assert len(items) == (2 if spec.endswith("]") else 6)
+        assert {item.domain for item in items.values()} == {name}
+
+
 def test_hub_data_set_that_is_not_there(tmp_path):
     with pytest.raises(SourceError, match="cannot be opened"):
         list(open_source(f"hf:{tmp_path / 'missing'}"))

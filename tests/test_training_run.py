@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Library
 from unifex.gallery.other_backbone import index_anew
 from unifex.models.embedder import Embedder, ModelError, list_models
+from unifex.training import run as training_run
 from unifex.training.augment import augment, augmented_features
 from unifex.training.checkpoint import read_checkpoint
 from unifex.training.config import PRESETS, TrainConfig
@@ -187,6 +189,32 @@ def test_stopped_gone_on_and_finished(gallery):
     assert early.as_json()["epochs"] == 1
     assert not np.array_equal(early.neck.weight, whole.weight)
     assert early.evaluations
+
+
+def test_one_that_was_killed_when_its_model_was_there_is_done(gallery, monkeypatch):
+    models = gallery.folder.parent / "models"
+    with monkeypatch.context() as killed:
+        killed.setattr(training_run, "delete_checkpoint", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            finish(train(gallery, "mine", QUICK))
+    assert all((models / name).exists() for name in ("mine", ".training/mine.pt"))
+    assert checkpoints(models) == []
+    (models / "mine").rename(models / "aside")  # what it had reached can be kept again
+    assert [job.name for job in checkpoints(models)] == ["mine"]
+    (models / "aside").rename(models / "mine")
+    finish(train(gallery, "other", QUICK))
+    assert {path.suffix for path in (models / ".training").iterdir()} <= {".lock"}
+
+
+def test_a_report_is_of_its_own_model_and_a_training_may_be_called_config(gallery, embedder, caplog):
+    models = gallery.folder.parent / "models"
+    finish(train(gallery, "config", QUICK))
+    finish(train(gallery, "mine", QUICK))
+    assert {"config", "mine"} <= {model.name for model in list_models(models)}
+    assert not caplog.records
+    shutil.rmtree(models / "mine")
+    embedder.save_as("mine", models)
+    assert [*trained_on(models, gallery.config.id)] == ["config"]
 
 
 def test_what_another_gallerys_stopped_training_reached_is_not_written_over(gallery, library, folder, embedder, capsys):

@@ -183,6 +183,9 @@ def _file_of(item: Item, out: Path) -> str:
         place = out.parent / f"{out.stem}-images" / f"{images.content_hash(data)}.jpg"
         place.parent.mkdir(exist_ok=True)
         write_atomically(place, data)
-    path = Path(os.path.relpath(place.absolute(), out.parent.absolute())).as_posix()
+    try:
+        path = Path(os.path.relpath(place.absolute(), out.parent.absolute())).as_posix()
+    except ValueError:  # on Windows there is no way from one drive to another
+        path = place.absolute().as_posix()
     # any program finds it so, where a guard would be in its way
     return f"./{path}" if path[0] in "=+-@'" and not has_control(path) else path_cell(path)

@@ -34,18 +34,24 @@ class HubDataset:
     called ``label``) as its label.
     """
 
-    _SPEC = re.compile(r"hf:(?P<name>[^:@]+)(:(?P<config>[^@]+))?(@(?P<split>[\w.-]+)(\[:(?P<limit>\d+)\])?)?")
+    _PARTS = re.compile(r"(:(?P<config>[^@]+))?(@(?P<split>[\w.-]+)(\[:(?P<limit>\d+)\])?)?")
 
     def __init__(self, spec: str):
-        match = self._SPEC.fullmatch(spec)
-        if not match:
+        text = spec[len("hf:") :]
+        ends = [len(text), *(sign.start() for sign in reversed([*re.finditer("[:@]", text)]))]
+        folder = next((text[:end] for end in ends if end and Path(text[:end]).expanduser().is_dir()), "")
+        self.name = text[: len(folder) or ends[-1]]
+        parts = text[len(self.name) :]
+        match = self._PARTS.fullmatch(parts)
+        if not match or not self.name:
             told = say(
                 "'{spec}' is not of the form hf:owner/name, hf:owner/name:config or hf:owner/name@split", spec=spec
             )
             raise SourceError(told)
-        self.spec, self.options = spec, Options()
-        self.name, self.config = match["name"], match["config"]
-        self.split = match["split"] or "train"
+        if folder:  # a name of its own may have these signs, and it is opened again from wherever
+            self.name = str(Path(folder).expanduser().absolute())
+        self.spec, self.options = f"hf:{self.name}{parts}", Options()
+        self.config, self.split = match["config"], match["split"] or "train"
         self.limit = int(match["limit"]) if match["limit"] else None
 
     def count(self) -> int | None:
@@ -64,7 +70,7 @@ class HubDataset:
                 uri=f"hf:{self.name}:{self.config or ''}@{self.split}#{number}",
                 path=shown,
                 read=partial(bytes, data),
-                labels=Labels(_label(row.get(label) if label else None, names), self.name.rpartition("/")[2]),
+                labels=Labels(_label(row.get(label) if label else None, names), Path(self.name).name),
                 stamp=images.content_hash(data),  # a number may be another row's by now
                 keep=True,
             )

@@ -267,7 +267,8 @@ def relocated(text: str, old: str, new: str) -> str | None:
     What lies in archives, or was cut from files, goes from disk to disk only.
     """
     far = store_tree.is_address(old) or store_tree.is_address(new)
-    match = re.match(rf"({_OF_FILES}){re.escape(old)}", text)
+    place = re.escape(old) if old.startswith("/") or far else r"[/\\]".join(map(re.escape, re.split(r"[/\\]", old)))
+    match = re.match(rf"({_OF_FILES}){place}", text)  # Windows writes either
     if not match or (far and match[1]):
         return None
     rest = text[match.end() :]

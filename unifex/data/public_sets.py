@@ -27,9 +27,9 @@ class PublicSets:
     options = Options()
 
     def __init__(self, spec: str):
-        self.spec = spec
-        place, _, query = spec.removeprefix("m4d:").partition("?")
+        place, mark, query = spec.removeprefix("m4d:").partition("?")
         self.data = Path(place).expanduser().resolve()
+        self.spec = f"m4d:{self.data}{mark}{query}"  # as it can be opened again, from wherever
         asked = dict(parse_qsl(query, keep_blank_values=True))
         keys = [key for key in asked.pop("sets", "m4d_35k").split(",") if key]
         unknown = [key for key in keys if key not in DATASETS]

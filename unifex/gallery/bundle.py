@@ -215,9 +215,9 @@ def _image_of(gallery: Gallery, record: Record) -> bytes:
 
 
 def free_place(name: str, library: Library) -> Path:
-    """Where a gallery of this name would lie. Raises ``GalleryError`` where there is one."""
+    """Where a gallery of this name would lie. Raises ``GalleryError`` where there is one, be it the server's."""
     folder = library.place(name)
-    if folder.exists():
+    if folder.name in library.names() or folder.exists():
         raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=folder.name))
     return folder
 

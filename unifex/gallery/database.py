@@ -31,6 +31,7 @@ from unifex.gallery.corrections import Correction
 from unifex.gallery.errors import GalleryError, NoSuchGallery, damaged, lost, strange, unusable
 from unifex.gallery.item_columns import version
 from unifex.gallery.records import Counts, Record, Registered
+from unifex.gallery.replacement import Replacement
 from unifex.gallery.snapshot import FurtherColumns, ItemTable
 
 FILE = "items.sqlite"
@@ -55,6 +56,7 @@ class Database:
         self._checked: set[str | int] = set()  # "schema", and shards whose checksum was right
         self._stand_ins: tuple[int, str] | None = None  # of which form of the tables, see `_stand_in`
         self.complaints = Complaints()
+        self.replacement = Replacement(self.path)
 
     @property
     def name(self) -> str:
@@ -173,8 +175,9 @@ class Database:
 
     def version(self) -> int:
         """Which commit is the last: it grows with each."""
+        before = self.replacement.version
         with self.connect() as database:
-            return version(database)
+            return self.replacement.saw(version(database), before)
 
     # --- items -----------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,6 @@ def coming_back(gallery: Gallery, ids: Collection[int]) -> list[int]:
 
 def _is_folder(spec: str) -> bool:
     path = locations.path_of(spec)
-    if path is None or spec != str(path):
+    if path is None or Path(spec) != path:
         return False
     return path.is_dir() if path.exists() else not is_called_a_file(path)

@@ -134,6 +134,13 @@ class Gallery:
             return cls.create(folder, embedder)
         return cls.open(folder, embedder)
 
+    def is_still(self, fresh: Gallery, embedder: Embedder | None) -> bool:
+        """Whether this is what was opened as ``fresh`` just now, with this model if one is given: what it remembers
+        holds."""
+        model = self.model
+        is_same = model.stored_config == fresh.model.stored_config and model.is_of(embedder)
+        return is_same and not self.database.replacement.has_happened()
+
     @property
     def folder(self) -> Path:
         """Where it lies."""

@@ -170,7 +170,7 @@ class Library:
         fresh = Gallery.open(folder, embedder)
         with self._lock:
             opened = self._open.get(folder.name)
-            if opened and opened.model.stored_config == fresh.model.stored_config and opened.model.is_of(embedder):
+            if opened and opened.is_still(fresh, embedder):
                 return opened
             self._open[folder.name] = fresh
             return fresh
@@ -268,7 +268,7 @@ class Library:
         source, target = self.writable(name).folder, self.place(new)
         if target.name in self.names():
             raise GalleryError(say("there is a gallery '{name}' already; choose another name", name=target.name))
-        if target.exists():
+        if target.exists() and not target.samefile(source):  # on some disks that is it, in other letters
             raise GalleryError(
                 say("a folder '{name}' that is no gallery is in its place; choose another name", name=target.name)
             )

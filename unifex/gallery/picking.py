@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from unifex.core.language import say, to_say
 from unifex.core.metadata import FileMetadata, columns_of_row

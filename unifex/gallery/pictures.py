@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image
 
@@ -18,13 +20,32 @@ from unifex.gallery.errors import GalleryError
 from unifex.gallery.item_rows import one
 from unifex.gallery.records import Record
 
+T = TypeVar("T")
+
 
 def original(database: Database, record: Record) -> bytes:
-    """The image file's bytes, from disk or from its store. Raises :class:`GalleryError` when it was moved, deleted or
-    changed since.
+    """The image file's bytes, from disk or from its store, or those of an equal file that the gallery has. Raises
+    :class:`GalleryError` when it was moved, deleted or changed since.
 
     Only what was indexed comes out, wherever the database says that it lies.
     """
+    return _of_any(database, record, _as_it_was)
+
+
+def _of_any(database: Database, record: Record, ask: Callable[[Database, Record], T]) -> T:
+    """What is told of an item, or of the first that has the same bytes where that cannot be told of itself."""
+    try:
+        return ask(database, record)
+    except GalleryError:
+        equal = database.find([record.sha256], by=["sha256"], dropped=True)[record.sha256]
+        for other in database.records(equal):
+            if other.id != record.id:
+                with contextlib.suppress(GalleryError):
+                    return ask(database, other)
+        raise
+
+
+def _as_it_was(database: Database, record: Record) -> bytes:
     data = _of_store(record) if _is_in_store(record) else _of_disk(database, record)
     if images.content_hash(data) != record.sha256:
         if record.original:
@@ -72,12 +93,12 @@ def _of_store(record: Record) -> bytes:
 
 
 def check_there(database: Database, record: Record) -> None:
-    """Raises :class:`GalleryError` where an image file is not there any more; what is in a store is not asked for."""
-    if not _is_in_store(record):
-        try:
-            _path_of(database, record)
-        except GalleryError as error:
-            raise _unreadable(record, error) from error
+    """Raises :class:`GalleryError` where an image file is not there any more, nor an equal one; what is in a store is
+    not asked for."""
+    try:
+        _of_any(database, record, lambda database, record: _is_in_store(record) or _path_of(database, record))
+    except GalleryError as error:
+        raise _unreadable(record, error) from error
 
 
 def _path_of(database: Database, record: Record) -> Path:

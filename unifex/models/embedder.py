@@ -345,8 +345,8 @@ def list_models(models: Path | None = None) -> list[ModelConfig]:
 
     One that cannot be read is logged and left out, so that it does not hide the others.
     """
-    found = []
-    for path in [path for root in (BUNDLED_MODELS, models) if root for path in sorted(root.glob("*/config.json"))]:
+    found, places = [], (sorted(root.glob("*/config.json")) for root in (BUNDLED_MODELS, models) if root)
+    for path in (path for paths in places for path in paths if path.parent.name[0] != "."):  # of trainings
         try:
             found.append(replace(ModelConfig.read(path), name=path.parent.name))
         except ModelError as error:

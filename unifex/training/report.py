@@ -21,7 +21,7 @@ from unifex.core.text import reason
 from unifex.evaluation.compare import PCA, RAW
 from unifex.evaluation.evaluation import Evaluation, difference
 from unifex.evaluation.metrics import Estimate
-from unifex.models.embedder import FILES
+from unifex.models.embedder import FILES, ModelError, hashes_of
 from unifex.training.result import Changed, EpochMetrics, TrainResult, Worth
 
 REPORTS = ".trained"
@@ -69,6 +69,7 @@ class TrainReport:
     compared: list[tuple[str, int]]
     domains: list[OfDomain]
     changed: list[Changed]
+    neck: str = ""  # its hash; empty in what an earlier version kept
 
     @classmethod
     def of(cls, result: TrainResult, gallery: str) -> TrainReport:
@@ -84,6 +85,7 @@ class TrainReport:
             compared=[(what, evaluation.dim) for what, evaluation in compared.items()],
             domains=_domains(result, list(compared.values())),
             changed=[_by_ids(changed, result.data.columns.ids.tolist()) for changed in result.changed()],
+            neck=result.neck.hash,
         )  # fmt: skip
 
     @classmethod
@@ -116,15 +118,17 @@ def keep_report(models: Path, report: TrainReport) -> None:
 
 
 def read_report(models: Path, model: str) -> TrainReport | None:
-    """What is kept of a model's training; None where there is nothing, the model is no more, or it cannot be read."""
+    """What is kept of a model's training; None where there is nothing, the model is no more or another one has its name
+    now, or it cannot be read."""
     path = _path(models, model)
     if path.parent != models / REPORTS or not (models / model / FILES[0]).is_file():
         return None
     try:
-        return TrainReport.from_json(verify(path.read_bytes(), required=True))
+        report = TrainReport.from_json(verify(path.read_bytes(), required=True))
+        return report if report.neck in ("", hashes_of(models / model)[1]) else None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ModelError) as error:
         log.warning("what came of the training of '%s' cannot be read: %s", model, reason(error))
         return None
 

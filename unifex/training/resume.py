@@ -22,7 +22,7 @@ from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.text import command
 from unifex.gallery.config import FILE as GALLERY_FILE
-from unifex.models.embedder import ModelError
+from unifex.models.embedder import ModelError, hashes_of
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import HoldOut
 from unifex.training.late_maps import delete_maps
@@ -36,6 +36,7 @@ class TrainJob:
     """What was asked for, so that a stopped training can go on without being told again.
 
     ``from_disk``: whether features were to be read from there, where that was said: their order is another one then.
+    ``saved``: the hash of the neck that it ended with, once that is being saved.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TrainJob:
     config: TrainConfig
     hold_out: HoldOut
     from_disk: bool | None = None
+    saved: str = ""
 
     def write(self, models: Path) -> None:
         """Keep it beside the checkpoint."""
@@ -50,12 +52,13 @@ class TrainJob:
         disk.make_folder(path.parent)
         values = {"name": self.name, "gallery": self.gallery, "recipe": self.config.as_json()}
         values |= {"hold_out": asdict(self.hold_out), "from_disk": self.from_disk}
+        values["saved"] = self.saved
         write_atomically(path, json.dumps(values).encode())
 
     def as_begun(self, models: Path) -> TrainJob:
         """The same as it was begun, should it have been stopped and leave open where features are read from."""
         begun = TrainJob.read(models / CHECKPOINTS / f"{self.name}.json")
-        return begun if begun and self == replace(begun, from_disk=None) else self
+        return begun if begun and self == replace(begun, from_disk=None, saved="") else self
 
     @classmethod
     def read(cls, path: Path) -> TrainJob | None:
@@ -64,7 +67,8 @@ class TrainJob:
             values = parse_json(path.read_text(encoding="utf-8"))
             config, hold_out = TrainConfig.from_json(values["recipe"]), values["hold_out"]
             hold_out = HoldOut(**{**hold_out, "labels": tuple(hold_out["labels"])})
-            job = cls(values["name"], str(values["gallery"]), config, hold_out, values.get("from_disk"))
+            name, gallery = values["name"], str(values["gallery"])
+            job = cls(name, gallery, config, hold_out, values.get("from_disk"), values.get("saved", ""))
             return job if job.name == path.stem else None
         except (OSError, ValueError, TypeError, KeyError, AttributeError, UnifexError):
             return None
@@ -73,9 +77,30 @@ class TrainJob:
 def checkpoints(models: Path) -> list[TrainJob]:
     """Trainings that were stopped or killed and can go on, the last one first: after an epoch, or after maps for deep
     training were made, which would be much to make again."""
+    return [job for job in _left(models) if not _is_saved(models, job)]
+
+
+def _left(models: Path) -> Iterator[TrainJob]:
     kept = [path for suffix in ("pt", "maps") for path in (models / CHECKPOINTS).glob(f"*.{suffix}")]
     names = dict.fromkeys(path.stem for path in sorted(kept, key=lambda path: -path.stat().st_mtime))
-    return [job for name in names if (job := TrainJob.read(models / CHECKPOINTS / f"{name}.json"))]
+    return (job for name in names if (job := TrainJob.read(models / CHECKPOINTS / f"{name}.json")))
+
+
+def _is_saved(models: Path, job: TrainJob) -> bool:
+    """Whether its model is there: it was killed between saving that and deleting what it would have gone on from."""
+    if not job.saved:
+        return False
+    try:
+        return hashes_of(models / job.name)[1] == job.saved
+    except ModelError:
+        return False
+
+
+def _delete_saved(models: Path) -> None:
+    """Delete what killed trainings left that were done."""
+    for job in _left(models):
+        if _is_saved(models, job):
+            delete_checkpoint(models, job.name)
 
 
 def _check_own(models: Path, name: str, gallery: str) -> None:
@@ -152,6 +177,7 @@ def training_lock(models: Path, name: str, gallery: str) -> Iterator[None]:
         with disk.writing_in(models):
             disk.make_folder(models / CHECKPOINTS)
             lock.acquire()
+            _delete_saved(models)
     except Timeout:
         raise ModelError(
             say("model '{name}' is being trained in another tab or process; wait, or stop it there", name=name)

@@ -144,6 +144,10 @@ class _Training:
         """What it goes on from when it was stopped."""
         return self.gallery.models / CHECKPOINTS / f"{self.name}.pt"
 
+    @property
+    def _job(self) -> TrainJob:
+        return TrainJob(self.name, self.gallery.name, self.config, self.hold_out, self.from_disk)
+
     @cached_property
     def data(self) -> TrainingData:
         """Whom it learns from and whom it is measured on."""
@@ -208,8 +212,7 @@ class _Training:
 
         data = self.data
         if not finish:
-            job = TrainJob(self.name, self.gallery.name, self.config, self.hold_out, self.from_disk)
-            job.write(self.gallery.models)
+            self._job.write(self.gallery.models)
         samples = yield from self._samples()
         of = loop.fingerprint(samples, self.config, self.current)
         anew = not finish and self.checkpoint.exists() and read_state(self.checkpoint, of) is None
@@ -223,11 +226,8 @@ class _Training:
                 curve = [metrics for metrics in curve if metrics.number < epoch.number]
                 earlier = curve[-1].seconds if curve else 0.0
             scores = self._watch(watched, learned, samples) if watched else {}
-            curve.append(
-                EpochMetrics(
-                    epoch.number, epoch.total, epoch.loss, epoch.learning_rate, earlier + epoch.seconds, scores
-                )
-            )
+            seconds = earlier + epoch.seconds
+            curve.append(EpochMetrics(epoch.number, epoch.total, epoch.loss, epoch.learning_rate, seconds, scores))
             write_curve(self.gallery.models, self.name, curve)
             on_epoch(curve[-1])
             yield Step(
@@ -243,6 +243,7 @@ class _Training:
             raise self._nothing_reached()
         learned = yield from train_neck_anew(learned, samples, self.config, self.current)
         result = yield from self._measure(learned, curve, samples, self._learned_from(of, data))
+        replace(self._job, saved=learned.neck.hash).write(self.gallery.models)
         save(result, self.gallery.embedder, self.gallery.models / self.name, gallery=self.gallery.config.id)
         delete_checkpoint(self.gallery.models, self.name)
         return result
