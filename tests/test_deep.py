@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -324,6 +325,11 @@ def test_the_page_indexes_anew_what_has_features_of_its_own(taught):
     assert [made.name for made in job.result] == [f"{gallery.name} ({NAME})"]
     assert switch.made(Told())
     assert "stands beside" in switch.show_change(gallery.name, Told())[switch.notice]
+    made, own = f"{gallery.name} ({NAME})", gallery.config.model
+    for name, of, told in ((gallery.name, model.name, f"'{made}' is there already"), (gallery.name, own, "is searched"),
+                           (made, model.name, "is searched with")):  # fmt: skip
+        with pytest.raises(GalleryError, match=re.escape(told)):
+            switch.begin([name], of)
     library = context.library
     library.delete(library.rename(f"{gallery.name} ({NAME})", "elsewhere").name)
     assert f"{gallery.name} ({NAME})" in switch.show_change(gallery.name, Told())[switch.notice]

@@ -100,7 +100,21 @@ class ModelSwitch:
         for name in names:
             self.context.writable(name)
         embedder = Embedder.load(model, models=self.context.library.models)
+        for name in names:
+            self._check_new(name, embedder)
         self.context.start("use", ", ".join(names), self._changing(names, embedder), model)
+
+    def _check_new(self, name: str, embedder: Embedder) -> None:
+        """Raises ``GalleryError`` where a gallery is searched with a model already, or has been indexed anew with it."""
+        own = f"{name} ({embedder.name})"
+        told = {
+            name: to_say("'{name}' is searched with '{model}' already"),
+            own: to_say("'{name}' is there already, and searched with '{model}': choose it, or delete it first"),
+        }
+        for known in told.keys() & set(self.context.library.names()):
+            config = self.context.library.get(known).config
+            if (config.backbone_hash, config.neck_hash) == (embedder.config.backbone_hash, embedder.neck.hash):
+                raise GalleryError(say(told[known], name=known, model=embedder.name))
 
     def go_back(self, name: str) -> None:
         """(gallery) -> as :meth:`begin`, to the model before."""
