@@ -13,6 +13,7 @@ from tests.support.galleries import run_index
 from tests.support.public_trees import TREES, write
 from unifex.cli.main import main
 from unifex.core.progress import finish
+from unifex.data import locations
 from unifex.data.curation import Curated, Rule, choose, curate
 from unifex.data.item import Labels, Skipped, SourceError
 from unifex.data.public_datasets import DATASETS, Row
@@ -60,6 +61,7 @@ def test_a_folder_beside_is_known_from_elsewhere_too(tmp_path, embedder, monkeyp
     data = write(tmp_path / "data", "food_rec22")
     monkeypatch.chdir(tmp_path)
     run_index(gallery, "m4d:data?sets=food_rec22")
+    assert locations.known_as("m4d:data?sets=food_rec22", []) == f"m4d:{data}?sets=food_rec22"
     monkeypatch.chdir("/")
     (source,) = gallery.sources()
     assert source.spec == f"m4d:{data}?sets=food_rec22"

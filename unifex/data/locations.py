@@ -6,6 +6,7 @@ does not open say nothing of what was there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -239,7 +240,11 @@ def known_as(spec: str, known: Iterable[str]) -> str:
     spec, known = meant(spec), list(known)
     if store_tree.is_address(spec):
         return addresses.remembered(spec)
-    if spec in known or re.match(r"[a-z0-9-]{2,}:", spec):
+    if spec in known:
+        return spec
+    if re.match(r"[a-z0-9-]{2,}:", spec):
+        with contextlib.suppress(SourceError):  # what is not there any more is as it was written
+            return open_source(spec).spec
         return spec
     path = typed(spec)
     spellings = (str(path), str(path.resolve()))

@@ -105,7 +105,7 @@ class ModelSwitch:
         self.context.start("use", ", ".join(names), self._changing(names, embedder), model)
 
     def _check_new(self, name: str, embedder: Embedder) -> None:
-        """Raises ``GalleryError`` where a gallery is searched with a model already, or has been indexed anew with it."""
+        """Raises ``GalleryError`` where a gallery is searched with a model already, or was indexed anew with it."""
         own = f"{name} ({embedder.name})"
         told = {
             name: to_say("'{name}' is searched with '{model}' already"),
