@@ -39,7 +39,7 @@ from unifex.training.config import PRESETS, TrainConfig
 from unifex.training.held_out import HoldOut, divide
 from unifex.training.report import TrainReport, read_report, trained_on
 from unifex.training.result import EpochMetrics, TrainResult
-from unifex.training.resume import checkpoints, read_curve
+from unifex.training.resume import TrainJob, checkpoints, read_curve
 from unifex.training.run import train
 
 QUICK = PRESETS["quick"].config
@@ -193,10 +193,13 @@ def test_stopped_gone_on_and_finished(gallery):
 
 def test_one_that_was_killed_when_its_model_was_there_is_done(gallery, monkeypatch):
     models = gallery.folder.parent / "models"
-    with monkeypatch.context() as killed:
-        killed.setattr(training_run, "delete_checkpoint", Mock(side_effect=KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            finish(train(gallery, "mine", QUICK))
+    for last in ("save", "delete_checkpoint"):
+        with monkeypatch.context() as killed:
+            killed.setattr(training_run, last, Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                finish(train(gallery, "mine", QUICK))
+        if last == "save":  # it goes on as it was begun
+            assert checkpoints(models) == [TrainJob("mine", gallery.name, QUICK, HoldOut())]
     assert all((models / name).exists() for name in ("mine", ".training/mine.pt"))
     assert checkpoints(models) == []
     (models / "mine").rename(models / "aside")  # what it had reached can be kept again

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class TrainJob:
     config: TrainConfig
     hold_out: HoldOut
     from_disk: bool | None = None
-    saved: str = ""
+    saved: str = field(default="", compare=False)
 
     def write(self, models: Path) -> None:
         """Keep it beside the checkpoint."""
@@ -58,7 +58,7 @@ class TrainJob:
     def as_begun(self, models: Path) -> TrainJob:
         """The same as it was begun, should it have been stopped and leave open where features are read from."""
         begun = TrainJob.read(models / CHECKPOINTS / f"{self.name}.json")
-        return begun if begun and self == replace(begun, from_disk=None, saved="") else self
+        return begun if begun and self == replace(begun, from_disk=None) else self
 
     @classmethod
     def read(cls, path: Path) -> TrainJob | None:
