@@ -245,6 +245,7 @@ def test_the_part_that_is_found_is_searched_with_and_told(local, drawn):
         ("DELETE", "/galleries", {}, 405, "method_not_allowed"),
         ("DELETE", "/jobs/none", {}, 404, "no_such_job"),
         ("POST", "/jobs", {"json": {"folder": "/no/such"}}, 422, "cannot_be_done"),
+        ("POST", "/jobs", {"json": {"folder": "\0"}}, 422, "cannot_be_done"),
         ("POST", "/jobs", {"json": {"folder": 1}}, 422, "invalid_request"),
         ("POST", "/galleries/drawn/search", {"json": {}}, 422, "cannot_be_done"),
         ("POST", "/galleries/drawn/search", {"json": {"items": ["1"]}}, 422, "invalid_request"),

@@ -247,7 +247,9 @@ def known_as(spec: str, known: Iterable[str]) -> str:
             return open_source(spec).spec
         return spec
     path = typed(spec)
-    spellings = (str(path), str(path.resolve()))
+    spellings = [str(path)]
+    with contextlib.suppress(OSError, ValueError):  # what no path can be is no source's
+        spellings.append(str(path.resolve()))
     return next((other for other in known if other in spellings or _is_same(path, path_of(other))), spec)
 
 
