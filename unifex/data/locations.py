@@ -264,7 +264,7 @@ def _is_same(path: Path, other: Path | None) -> bool:
         if other is None or not os.path.samefile(path, other):
             return False
         return path.is_dir() or (path.name.casefold() == other.name.casefold() and _is_same(path.parent, other.parent))
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
