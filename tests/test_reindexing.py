@@ -6,10 +6,14 @@ import json
 import os
 import shutil
 import time
+from itertools import takewhile
 from pathlib import Path
+from unittest.mock import Mock
 
 import gradio as gr
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import assert_no_orphans, make_model, run_index
@@ -23,6 +27,7 @@ from unifex.data.item import SourceError
 from unifex.data.sources import open_source
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.indexing import Pace, PruneRefused, announce, index
+from unifex.gallery.known_items import ByEnd
 from unifex.gallery.known_sources import forget
 from unifex.gallery.library import Library
 from unifex.gallery.writer import Writer
@@ -582,3 +587,21 @@ def test_thousands_of_equal_files_that_moved_are_told_apart_by_their_names(tmp_p
     ids_by_folder = [{Path(path).parent.name: id for path, id in of.items()} for of in (ids(gallery), before)]
     assert ids_by_folder[0] == ids_by_folder[1]
     assert len(looked) <= 2 * count
+
+
+PLACES = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map("/".join)
+
+
+@settings(deadline=None)
+@given(st.lists(PLACES, max_size=8), PLACES, st.sets(st.integers(0, 7)))
+def test_of_equal_items_the_one_with_most_names_in_common_comes_first(places, wanted, found):
+    items = [Mock(id=id, uri=place) for id, place in enumerate(places)]
+    by_end = ByEnd(items, lambda item: item.uri, items)
+
+    def in_common(item: Mock) -> int:
+        pairs = zip(reversed(item.uri.split("/")), reversed(wanted.split("/")))
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    left = [item for item in items if item.id not in found]
+    for _ in range(2):  # what is found is dropped at the first look
+        assert next(by_end.likest_first(wanted, found), None) is max(left, key=in_common, default=None)
