@@ -262,6 +262,17 @@ def test_what_another_gallery_was_made_from_stays(unifex, folder, tmp_path):
         assert unifex("pack", "drawn", "--out", str(tmp_path / "packed.zip"))[0] == 0
 
 
+def test_an_export_that_a_gallery_is_made_from_stays(unifex, tmp_path):
+    out = ["--out", str(tmp_path / "out" / "pictures")]
+    assert unifex("export-gallery", "drawn", "--to", "files", *out)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.png")}
+    assert unifex("index", *out[1:], "--gallery", "other")[0] == 0
+    for again in (out, ["--out", str(tmp_path / "out")]):
+        code, _, told = unifex("export-gallery", "drawn", "--to", "files", "--replace", *again)
+        assert (code, "is what images are read from, and it stays" in told) == (1, True)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.png")} == before
+
+
 @pytest.mark.parametrize("below", ["", "shapes"])
 def test_what_tells_the_labels_of_images_beside_it_stays(unifex, folder, tmp_path, below):
     assert unifex("index", str(folder), "--gallery", "drawn")[0] == 0

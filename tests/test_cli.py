@@ -119,7 +119,9 @@ def test_corrections(built, unifex, tmp_path):
     assert code == 0
     assert len((tmp_path / "c.csv").read_text().splitlines()) == 2
     assert say("--drop", "nothing")[0] == 1
-    assert "nothing was said of" in say("--undo", "nothing")[2]
+    for names in (["nothing"], [""], [other, "nothing"]):
+        code, _, told = say(*(part for name in names for part in ("--undo", name)))
+        assert (code, f"nothing was said of '{names[-1]}'" in told) == (1, True)
     code, text, _ = unifex("correct", "drawn")
     assert "signs/cross/1.png is left out" in text
 

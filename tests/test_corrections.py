@@ -3,6 +3,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 
 import pytest
 from PIL import Image
@@ -152,6 +153,19 @@ def test_what_ends_with_a_picture_is_told(gallery, folder, capsys):
     assert main([*arguments, "--json"]) == 0
     applies = [said["applies"] for said in json.loads(capsys.readouterr().out)["corrections"]]
     assert applies == [True, False, False]
+
+
+def test_what_was_said_of_one_of_two_items_of_a_path_is_taken_back_by_its_uri(gallery, folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "other")
+    run_index(gallery, tmp_path / "other")
+    path, arguments = "shapes/disc/0.png", ["--library", str(gallery.folder.parent)]
+    uris = [(place / path).as_posix() for place in (folder, tmp_path / "other")]
+    for uri in uris:
+        say(gallery, corrections.relabel(gallery.item_at(uri), "ball"))
+    assert main(["correct", "drawn", "--undo", path, *arguments]) == 1
+    assert f"give the uri of one: {uris[1]}, {uris[0]}" in capsys.readouterr().err
+    assert main(["correct", "drawn", "--undo", uris[0], *arguments]) == 0
+    assert [said.uri for said in gallery.corrections()] == [uris[1]]
 
 
 def test_same_pairs_reach_the_evaluation(gallery):

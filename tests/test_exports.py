@@ -182,6 +182,19 @@ def test_fiftyone_has_a_sample_an_item(exported):
     assert {sample["artist"] for sample in samples} == {"", "Ann B"}
 
 
+def test_columns_that_mean_something_to_fiftyone_are_called_otherwise(tmp_path, embedder):
+    write_folder(tmp_path / "pictures", views=1, side=64)
+    paths = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")]
+    rows = [f"{path},oil,7" for path in paths]
+    (tmp_path / "items.csv").write_text("\n".join(["path,media_type,id", *rows]))
+    gallery = Gallery.create(tmp_path / "indexes/drawn", embedder)
+    run_index(gallery, tmp_path / "items.csv")
+    finish(export.export(Selection.of(gallery), FORMATS["fiftyone"], tmp_path / "out"))
+    for sample in json.loads((tmp_path / "out/samples.json").read_text())["samples"]:
+        assert (sample["extra_media_type"], sample["extra_id"]) == ("oil", "7")
+        assert not {"media_type", "id"} & sample.keys()
+
+
 def test_embedding_atlas_has_places_neighbours_and_thumbnails(exported, made, monkeypatch):
     from pyarrow import parquet
 

@@ -207,6 +207,14 @@ def test_no_name_can_end_the_script(tmp_path, embedder):
     assert html.count("</script>") == 2
 
 
+def test_a_map_of_other_items_is_not_drawn(gallery):
+    (current, near), others = gallery.neighbours(), np.arange(24) + 100
+    for ids in (current.columns.ids[1:], others):
+        drawn = Map(ids, np.zeros((len(ids), 2), np.float32), "m")
+        with pytest.raises(GalleryError, match="items came or went while the map was made"):
+            page.map_data(current.columns, near, drawn)
+
+
 def test_first_hits_right_or_wrong(mapped):
     columns, near = mapped[0].snapshot().columns, mapped[0].neighbours()[1]
     verdicts = page.first_hits(columns, near)

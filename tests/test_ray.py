@@ -18,7 +18,7 @@ from tests.support.drawing import encoded, picture, write_folder
 from tests.support.galleries import run_index
 from unifex.cli.main import main
 from unifex.core.progress import finish
-from unifex.data.item import Item, Skipped, SourceError
+from unifex.data.item import Item, Options, Skipped, SourceError
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
 from unifex.models.embedder import Embedder
@@ -235,6 +235,14 @@ def test_pictures_beside_archives_are_read_too(embedder, tmp_path):
     assert len(refused) == 3  # of the archive, which itself is none
     alone, _ = written(str(source / "000.tar"), tmp_path / "alone", embedder)
     assert [row["path"] for row in alone] == [row["path"] for row in rows[:3]]
+
+
+def test_archives_in_a_folder_to_exclude_are_none(embedder, tmp_path):
+    for folder in ("wanted", "aside/deep"):
+        (tmp_path / "source" / folder).mkdir(parents=True)
+        webdataset(tmp_path / "source" / folder / "000.tar")
+    shards = partitions.plan(str(tmp_path / "source"), Options(exclude=("aside",))).shards
+    assert [Path(shard.url).parent.name for shard in shards] == ["wanted"]
 
 
 def test_pictures_that_changed_are_not_there_already(embedder, folder, tmp_path, monkeypatch):

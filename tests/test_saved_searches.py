@@ -276,7 +276,7 @@ def test_the_command_lists_runs_renames_and_deletes(gallery, library, searches, 
     assert saved()["saved"] == [{"name": "crosses", "new": 0, "problem": ""}]
     found = saved("crosses")
     assert (len(found["hits"]), found["new"], found["hits"][0]["new"]) == (3, 0, False)
-    assert saved("crosses", "--rename", "kreuze")["name"] == "kreuze"
+    assert saved("crosses", "--rename", " kreuze ")["name"] == "kreuze"
     assert saved("kreuze", "--delete")["deleted"] == "kreuze"
     assert saved()["saved"] == []
     assert main(["saved", "drawn", "gone", "--library", str(library.folder)]) == 1

@@ -19,6 +19,7 @@ from tests.support.galleries import run_index
 from tests.support.serving import serve
 from tests.support.visiting import Visitor, search
 from unifex.gallery.gallery import Gallery
+from unifex.ui.components import chosen
 from unifex.ui.server.picture_addresses import PIXELS, PREVIEW, THUMBNAIL, address
 from unifex.ui.server.workspaces import VISITORS
 
@@ -166,7 +167,9 @@ def test_strangers_change_and_take_only_what_is_theirs(server):
     assert owner.http.post("/chosen/drawn", data=asked).status_code == 404
     assert Visitor(server.url).http.post("/chosen/mine", data=asked).status_code == 404
     assert Visitor(server.url).http.get("/tags/mine").status_code == 404
-    assert owner.http.post("/chosen/mine", data={**asked, "items": " " * 70_000}).status_code in (400, 413)
+    assert owner.http.post("/chosen/mine", data={**asked, "items": " " * 300_000}).status_code in (400, 413)
+    most = json.dumps([1, 2, *range(1_000_000, 1_000_000 + chosen.MOST - 2)])
+    assert "parsing the body" not in owner.http.post("/chosen/mine", data={**asked, "items": most}).text
 
 
 def test_a_strangers_picture_may_cost_less(anna):

@@ -13,6 +13,7 @@ from unifex.core.errors import UnifexError
 from unifex.core.text import plural, size
 
 if TYPE_CHECKING:
+    from unifex.gallery.corrections import Correction
     from unifex.gallery.gallery import Gallery
 
 
@@ -152,9 +153,7 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
     said += [drop(item(path)) for path in options.drop]
     said += [same(item(a), item(b)) for a, b in options.same]
     said += [distinct(item(a), item(b)) for a, b in options.distinct]
-    undone = [c for c in gallery.corrections() if {c.path, c.uri, c.other_path, c.other_uri} & set(options.undo)]
-    if options.undo and not undone:
-        raise UnifexError(f"nothing was said of {', '.join(options.undo)}")
+    undone = [correction for name in dict.fromkeys(options.undo) for correction in _said_of(gallery, name)]
     if said or undone:
         with gallery.write() as writer:
             writer.undo(undone)
@@ -169,6 +168,22 @@ def _correct(options: argparse.Namespace) -> dict[str, Any]:
     say(options, f"{plural(len(stored), 'correction')} in gallery '{gallery.name}'")
     told = [asdict(correction) | {"applies": correction not in idle} for correction in stored]
     return {"gallery": gallery.name, "corrections": told}
+
+
+def _said_of(gallery: Gallery, name: str) -> list[Correction]:
+    """What was said of the item with this path or uri, which may be gone. Raises ``UnifexError`` where that is nothing,
+    or the path is that of several."""
+    said, items = [], set()
+    for one in gallery.corrections():
+        named = {uri for uri, path in ((one.uri, one.path), (one.other_uri, one.other_path)) if name in (uri, path)}
+        if named and name:
+            said.append(one)
+            items |= named
+    if not said:
+        raise UnifexError(f"nothing was said of '{name}'")
+    if len(items) > 1:
+        raise UnifexError(f"'{name}' is the path of several items; give the uri of one: {', '.join(sorted(items))}")
+    return said
 
 
 def _forget(options: argparse.Namespace) -> dict[str, Any]:

@@ -80,5 +80,6 @@ def _map(options: argparse.Namespace) -> dict[str, Any]:
     maps = [watched(project(gallery, model, options.refresh)) for model in models]
     text = page.page(gallery, *maps, thumbnails=options.thumbnails)
     write(options.out, text)
-    say(options, f"{plural(len(maps[0].ids), 'item')} in {options.out}, {size(len(text.encode()))}")
-    return {"out": str(options.out), "items": len(maps[0].ids), "models": [m.model for m in maps], "bytes": len(text)}
+    first, written = maps[0], len(text.encode())
+    say(options, f"{plural(len(first.ids), 'item')} in {options.out}, {size(written)}")
+    return {"out": str(options.out), "items": len(first.ids), "models": [m.model for m in maps], "bytes": written}

@@ -39,9 +39,9 @@ def _saved(options: argparse.Namespace) -> dict[str, Any]:
         return {"gallery": gallery.name, "saved": [_listed(options, gallery, one) for one in searches.all()]}
     saved = searches.get(options.name)
     if options.rename is not None:
-        searches.rename(saved.id, options.rename)
-        say(options, f"'{saved.name}' is called '{options.rename}' now")
-        return {"gallery": gallery.name, "name": options.rename}
+        renamed = searches.rename(saved.id, options.rename)
+        say(options, f"'{saved.name}' is called '{renamed}' now")
+        return {"gallery": gallery.name, "name": renamed}
     if options.delete:
         searches.delete(saved.id)
         say(options, f"'{saved.name}' is deleted")

@@ -99,9 +99,13 @@ def spare(options: argparse.Namespace, out: Path | None, *sources: str) -> None:
     tells their labels: of these ``sources``, or of any that a gallery of the library was made from."""
     from unifex.data.sidecars import may_label
 
-    if not (out and out.is_file()):
+    if not out or not out.exists():
         return
     for place in filter(None, map(path_of, (*sources, *_indexed(library(options))))):
+        if out.is_dir():
+            if any(out.iterdir()) and Path(os.path.realpath(place)).is_relative_to(os.path.realpath(out)):
+                raise UnifexError(f"'{out}' is what images are read from, and it stays: write to another folder")
+            continue
         if os.path.isfile(place) and os.path.samefile(place, out):
             raise UnifexError(f"'{out}' is what images are read from, and it stays: write to another file")
         if may_label(out.name) and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(place)):

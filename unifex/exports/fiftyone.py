@@ -86,7 +86,10 @@ def _field(column: str) -> str:
     return re.sub(r"\W", "_", column).strip("_") or "column"
 
 
-_OWN = frozenset("id filepath tags metadata label domain split item_path created_at last_modified_at".split()) | {LABEL}
+_OWN = frozenset(
+    "id media_type media_reference filepath tags metadata label domain split item_path created_at last_modified_at "
+    f"{LABEL}".split()
+)
 
 FORMAT = Format(
     "fiftyone",

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from unifex.core.language import words_for_scripts
+from unifex.core.language import say, words_for_scripts
 from unifex.core.templates import render
 from unifex.core.text import plural
 from unifex.core.thumbnails import data_uri
-from unifex.gallery.gallery import Gallery
+from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.neighbours import Neighbours
 from unifex.gallery.snapshot import CategoricalColumn, ItemTable
 from unifex.maps.clusters import clusters
@@ -22,7 +22,9 @@ from unifex.maps.projection import Map
 
 def map_data(columns: ItemTable, near: Neighbours, drawn: Map, other: Map | None = None) -> dict[str, Any]:
     """Ids, coordinates, clusters and the columns to colour by, arrays in base64. ``other``: a second map of the same
-    items."""
+    items. Raises ``GalleryError`` for a map of other items: some came or went while it was made."""
+    if not all(np.array_equal(made.ids, columns.ids) for made in (drawn, other) if made):
+        raise GalleryError(say("items came or went while the map was made; make it again"))
     verdicts = first_hits(columns, near)
     named = {"domain": columns.domains, "label": columns.labels, "split": columns.splits, "first hit": verdicts}
     data: dict[str, Any] = {

@@ -96,11 +96,12 @@ class SavedSearches:
             if len(kept) > MOST:
                 raise UnifexError(say("at most {most} searches of a gallery can be saved; delete some", most=MOST))
 
-    def rename(self, id: str, name: str) -> None:
-        """Raises ``UnifexError`` for a name that is taken or none, or where it is gone."""
+    def rename(self, id: str, name: str) -> str:
+        """What it is called then. Raises ``UnifexError`` for a name that is taken or none, or where it is gone."""
         name = checked_name(name)
         _check_free(name, [one for one in self.all() if one.id != id])
         self._change(id, lambda one: replace(one, name=name))
+        return name
 
     def see(self, id: str, last: int | None = None) -> None:
         """Somebody looks at what it finds: nothing of that is new any more, unless it can only be read here.

@@ -11,7 +11,7 @@ import json
 import posixpath
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -27,7 +27,7 @@ from unifex.data.sidecars import open_tree
 from unifex.data.sources import open_source
 from unifex.data.store_tree import UNKNOWN, StoreTree
 from unifex.data.stores import Entry, stamp_of
-from unifex.data.tree import HEAD, RAW, Node, SkippedByReason, Way, is_service, notes
+from unifex.data.tree import HEAD, RAW, Node, SkippedByReason, Way, notes
 
 FILES_PER_SHARD = 1000
 TARS, TABLES = (".tar", ".tar.gz", ".tgz"), (".parquet",)
@@ -90,7 +90,7 @@ def plan(spec: str, options: Options | None = None, files_per_shard: int = FILES
     ``options``: how the files are read.
     Raises :class:`SourceError`.
     """
-    archives = _archives(spec)
+    archives = _archives(spec, (options or Options()).exclude)
     shards = [Shard(number, *archive) for number, archive in enumerate(archives)]
     stamps = [_stamp(url) for url in dict.fromkeys(shard.url for shard in shards)]
     if archives and archives[0][1] == _url_of(spec):
@@ -178,8 +178,9 @@ def read_url(url: str) -> bytes:
     return data
 
 
-def _archives(spec: str) -> list[tuple[str, str, int]]:
-    """(kind, place, row group) of every .tar and .parquet in a place, or of the one that it is."""
+def _archives(spec: str, exclude: Sequence[str] = ()) -> list[tuple[str, str, int]]:
+    """(kind, place, row group) of every .tar and .parquet in a place, or of the one that it is, without those below
+    folders to ``exclude``."""
     if "://" not in spec and not Path(spec).exists():
         return []
     files, root = file_system(spec)
@@ -187,8 +188,9 @@ def _archives(spec: str) -> list[tuple[str, str, int]]:
         names = files.find(root)
     except OSError as error:
         raise SourceError(f"'{spec}' cannot be read ({error.strerror or error})") from error
-    found = []
-    for name in sorted(name for name in names if not is_service(name.removeprefix(root).strip("/"))):
+    found, way = [], Way(exclude)
+    below = {name: name.removeprefix(root).strip("/") for name in sorted(names)}
+    for name in (name for name, path in below.items() if not path or way.passed_over(path) is None):
         if name.endswith(TARS):
             found.append(("tar", files.unstrip_protocol(name), 0))
         elif name.endswith(TABLES):

@@ -47,8 +47,7 @@ def add_saved(app: AppContext) -> None:
             if delete:
                 searches.delete(saved.id)
                 return {"gallery": opened.name, "deleted": saved.name}
-            searches.rename(saved.id, rename)
-            return {"gallery": opened.name, "name": rename}
+            return {"gallery": opened.name, "name": searches.rename(saved.id, rename)}
         last = last_id(opened)
         hits = [{**told_hit(hit, app.settings.public), "new": saved.is_new(hit)} for hit in saved.find(opened).hits]
         if not app.library.refusal:

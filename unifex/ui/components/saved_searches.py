@@ -125,7 +125,7 @@ def _name_told(told: str) -> str:
         return str(parse_json(told))[:1000]
 
 
-CHANGES: dict[str, Callable[[SavedSearches, str, str], None]] = {
+CHANGES: dict[str, Callable[[SavedSearches, str, str], object]] = {
     "rename": lambda searches, id, name: searches.rename(id, name),
     "delete": lambda searches, id, _: searches.delete(id),
     "see": lambda searches, id, _: searches.see(id),

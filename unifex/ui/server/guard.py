@@ -32,7 +32,7 @@ from unifex.ui.server import picture_addresses
 from unifex.ui.server.door import check_logged_in, refused
 from unifex.ui.server.file_addresses import NOT_YOURS, Hiding, Naming, hiding
 from unifex.ui.server.problems import MEDIA_TYPE
-from unifex.ui.server.quotas import MAX_LOGIN_BYTES, Caller, Quotas
+from unifex.ui.server.quotas import MAX_CHOSEN_BYTES, MAX_LOGIN_BYTES, Caller, Quotas
 from unifex.ui.server.rates import Ownership, Refusal, network_of
 from unifex.ui.server.uploading import UploadReceiver
 from unifex.ui.server.visitor_files import MADE, VisitorFiles, nobody_at
@@ -214,9 +214,10 @@ class Guard:
 
     async def _ask(self, request: Request, caller: Caller, send: Send) -> None:
         if not request.scope["path"].startswith((f"{API}/", f"{REST}/")):
+            most = MAX_LOGIN_BYTES
             if request.scope["path"].startswith(f"/{picture_addresses.CHOSEN}/"):
-                send = self._counting_download(send, caller)
-            await self.app(request.scope, _at_most(request.receive, MAX_LOGIN_BYTES), send)
+                send, most = self._counting_download(send, caller), MAX_CHOSEN_BYTES
+            await self.app(request.scope, _at_most(request.receive, most), send)
             return
         with self.quotas.turns.one(caller.owner, _queue(request)) as asked:
             body = bytearray()

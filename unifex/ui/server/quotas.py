@@ -13,6 +13,7 @@ from unifex.ui.server.visitor_files import nobody_at
 
 MAX_BODY_BYTES = 4 * 2**20  # of all requests of one visitor that wait together
 MAX_LOGIN_BYTES = 64 * 2**10
+MAX_CHOSEN_BYTES = 256 * 2**10  # the names of as many items as can be chosen one by one
 MAX_FILES = 1000  # in one upload
 MAX_TEXTS = 100_000  # in one request
 MAX_WAITING = 24  # events of one visitor that are queued or run
