@@ -53,6 +53,7 @@ export default ({ element, server }) => {
   };
   const savedLine = (saved) => {
     const item = line(saved, saved.name, () => {
+      if (!saved.address) return;  // its line says why
       unifex.go(saved.address);
       if (saved.new && saved.keeps) change('see', saved);
     });

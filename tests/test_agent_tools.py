@@ -184,6 +184,9 @@ def test_what_takes_long_is_waited_for_in_turns(monkeypatch):
     assert answer["text"].startswith("still at work: embedding, 3 of 9. Call this again")
     job.result, _ = "done", job.finished.set()
     assert asyncio.run(agent_tools.came_of(job, str)) == [{"type": "text", "text": "done"}]
+    job.error = TimeoutError(110, "a network drive does not answer")
+    with pytest.raises(TimeoutError, match="does not answer"):
+        asyncio.run(agent_tools.came_of(job, str))
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ import json
 import os
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from unifex.cli.main import _parser, main
 from unifex.cli.options import Parser
+from unifex.gallery.bundle_file import is_bundle
 
 NO_TEXT = os.fsdecode(b"bad\xff.png")
 ITEM = "shapes/disc/0.png"
@@ -299,3 +301,40 @@ def test_what_was_written_before_is_written_anew(unifex, tmp_path):
     for _ in range(2):
         assert unifex("correct", "drawn", "--out", str(tmp_path / "said"))[0] == 0
     assert [path.name for path in tmp_path.glob("said*")] == ["said.csv"]
+
+
+def test_a_link_to_what_is_written_stays(unifex, tmp_path):
+    (tmp_path / "link.csv").symlink_to(tmp_path / "table.csv")
+    for _ in range(2):
+        out = ["--out", str(tmp_path / "link.csv")]
+        assert unifex("export-gallery", "drawn", "--to", "csv", "--replace", *out)[0] == 0
+        assert unifex("correct", "drawn", "--out", str(tmp_path / "said.csv"))[0] == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "table.csv").read_text("utf-8-sig").startswith("path,label,")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("use", "drawn", ""), ("store", "drawn", ""), ("clip", "", "--gallery", "drawn", "--write"),
+     ("train", "--gallery", "drawn", "--save", "../../evil", "--preset", "quick")],
+)  # fmt: skip
+def test_what_names_nothing_or_leads_elsewhere_is_refused(unifex, command):
+    assert unifex(*command)[0] > 0
+
+
+def test_a_saved_search_is_told_with_the_command_that_runs_it(unifex, folder):
+    _, told, _ = unifex("search", str(folder / ITEM), "--gallery", "drawn", "--save", "red cars")
+    assert "saved drawn 'red cars'` runs it again" in told
+
+
+def test_a_folder_called_as_a_home_is_there(unifex, folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "here/~nobody")
+    monkeypatch.chdir(tmp_path / "here")
+    for spec in ("~nobody", "./~nobody"):
+        assert unifex("index", spec, "--gallery", "homes")[0] == 0
+    code, _, told = unifex("index", "~nobody/else", "--gallery", "homes")
+    assert (code, "does not exist" in told) == (1, True)
+
+
+def test_a_device_is_no_packed_gallery():
+    assert not is_bundle(Path("/dev/zero"))

@@ -353,6 +353,19 @@ def test_as_a_program_stdout_holds_json_alone(folder, tmp_path):
     assert done.stdout.count("\n") == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no /dev/stdout")
+def test_what_is_written_to_the_standard_output_is_alone_there(built, tmp_path):
+    command = [sys.executable, "-m", "unifex", "export-gallery", "drawn", "--to", "csv", "--out", "/dev/stdout"]
+    environment = {**os.environ, "UNIFEX_LIBRARY": str(tmp_path / "indexes")}
+    with (tmp_path / "table.csv").open("wb") as table:
+        done = subprocess.run(command, env=environment, stdout=table, stderr=subprocess.PIPE, check=True, text=True)
+    piped = subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+    assert (tmp_path / "table.csv").read_bytes() == piped
+    assert piped.decode("utf-8-sig").startswith("path,label,")
+    assert piped.count(b"\n") == 25
+    assert "24 items" in done.stderr
+
+
 def test_help_answers_without_heavy_imports():
     heavy = "{'torch', 'faiss', 'gradio'}"
     probe = f"import sys; from unifex.cli import main; main._parser(); print({heavy} & set(sys.modules))"

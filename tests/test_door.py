@@ -147,6 +147,9 @@ def test_ones_own_computer_is_not_another_sites(server, indexes):
     assert {path for path in (indexes.parent / "gradio").rglob("*") if path.is_file()} == before
     named = httpx.get(server.url, headers={"Host": "my.site"})
     assert named.status_code == 200
+    for forwarded, status in (("my.site, my.site", 200), ("my.site, evil.example", 403)):
+        answer = httpx.get(server.url, headers={"Host": "my.site", "X-Forwarded-Host": forwarded})
+        assert answer.status_code == status
 
 
 def test_a_program_says_nothing_of_where_it_is_from(server, indexes):

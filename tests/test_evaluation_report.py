@@ -148,3 +148,33 @@ def test_corrections_are_listed_part_by_part_and_all_taken_back(gallery, monkeyp
     assert "Take 5 corrections of" in view.ask_for_all(gallery.name)
     assert "Taken back: 5 corrections of" in view.undo_all(gallery.name)[view.notice]
     assert gallery.corrections() == []
+
+
+def test_a_yes_is_an_answer_to_what_was_asked(gallery):
+    """Not to what was said since, by which more would be taken back."""
+    library, told = Library(gallery.folder.parent), []
+    view = CorrectionsView(AppContext(Settings(library=library.folder), library, gallery.embedder))
+    with gr.Blocks() as blocks:
+        view.build()
+        view.wire(gr.Dropdown(), gr.HTML(), gr.State())
+    by_target = {target: block.fn for block in blocks.fns.values() for target in block.targets}
+    ask, yes = (by_target[button._id, "click"] for button in (view.every.button, view.every.yes))
+    items = gallery.records(gallery.snapshot().columns.ids[:5])
+
+    def say(*some: Record) -> None:
+        with gallery.write() as writer:
+            writer.correct([corrections.relabel(item, "other") for item in some])
+
+    def answer() -> None:
+        asked = ask(gallery.name)
+        told.append(asked[view.every.question])
+        return asked[view.every.sentence], asked[view.every.about]
+
+    say(*items[:2])
+    late = answer()
+    say(*items[2:])
+    assert yes(*late, gallery.name)[view.every.otherwise] is True
+    assert len(gallery.corrections()) == 5
+    assert yes(*answer(), gallery.name)[view.every.otherwise] is False
+    assert gallery.corrections() == []
+    assert ["Take 2 corrections" in told[0], "Take 5 corrections" in told[1]] == [True, True]

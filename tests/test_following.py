@@ -179,6 +179,20 @@ def test_it_goes_where_the_gallery_and_its_folders_go_and_ends_with_it(app, gall
     assert ended()
 
 
+def test_what_another_program_does_to_a_followed_gallery_is_seen(app, gallery, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(following, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(following, "moments", lambda *_, stop, **__: iter(stop.wait, True))
+    app.turn(True)
+    library = Library(gallery.folder.parent)
+    followed = lambda name: [one.folder for one in app.context.following.of(name)]  # noqa: E731
+    shutil.copytree(folder, tmp_path / "more")
+    run_index(library.get("drawn"), tmp_path / "more")
+    assert within_30_seconds(lambda: followed("drawn") == [str(tmp_path / "more"), str(folder)])
+    library.rename("drawn", "renamed")
+    assert within_30_seconds(lambda: (len(followed("renamed")), followed("drawn")) == (2, []))
+    app.name = "renamed"
+
+
 def test_what_is_cancelled_goes_on_with_the_next_change_and_the_end_waits_for_nothing(app, folder, monkeypatch):
     def endless(*_args, **_options):
         while True:

@@ -209,7 +209,7 @@ def test_an_outcome_is_shown_until_the_next_is_asked_for():
     blocked = Gate()
     jobs.start("ann", "index", "c", blocked.work())
     waiting = jobs.start("ann", "index", "b", at_once())
-    jobs.leave("ann", "b")  # another gallery may be called so next
+    jobs.leave("ann", lambda job: job.name == "b")  # another gallery may be called so next
     assert waiting.state == State.CANCELLED
     assert [job.name for job in jobs.of("ann")] == ["a", "c"]
     blocked.go.release()
@@ -232,6 +232,7 @@ def test_old_results_go_and_work_keeps_the_context_of_who_asked():
 @pytest.mark.parametrize(
     ("kind", "name", "source", "busy", "idle"),
     [
+        ("pick", "some", "pets", ["some", "pets"], []),
         ("map", "pets", "raw", ["pets"], ["raw"]),
         ("train", "a model", "pets", ["pets"], ["a model"]),
         ("use", "pets, birds", "a model", ["pets", "birds"], ["a model"]),

@@ -5,12 +5,14 @@ import json
 import shutil
 from dataclasses import replace
 
+import gradio as gr
 import numpy as np
 import pytest
 
 from tests.support.drawing import encoded, picture
 from tests.support.galleries import QUERY, packed, run_index, unpacked
 from unifex.cli.main import main
+from unifex.cli.settings import Settings
 from unifex.core.errors import UnifexError
 from unifex.core.files import with_checksum
 from unifex.core.regions import Region
@@ -23,7 +25,11 @@ from unifex.retrieval.saved_search import SavedSearch
 from unifex.retrieval.saved_searches import SavedSearches
 from unifex.retrieval.search import search
 from unifex.ui.components.address import read, written
+from unifex.ui.components.item_view import ItemView
 from unifex.ui.components.saved_form import form_of, picture_of
+from unifex.ui.components.search_form import FIRST, Form
+from unifex.ui.context import AppContext
+from unifex.ui.tabs.search_tab import SearchTab
 
 
 def ids(result) -> list[int]:
@@ -163,6 +169,42 @@ def test_the_page_opens_what_was_saved_elsewhere(gallery):
     by_image = SavedSearch.new(gallery, "by image", Query(images=(QUERY,), more=(second,)))
     form = read(written(form_of(by_image, gallery.name))).form
     assert (form.remembered, form.counting_marks.more) == (by_image.id, (second,))
+
+
+@pytest.fixture
+def tab(gallery, library):
+    context = AppContext(Settings(library=library.folder), library, gallery.embedder)
+    with gr.Blocks():
+        made = SearchTab(context, ItemView(context))
+        made.build()
+    return made
+
+
+def test_what_comes_as_one_scrolls_and_what_is_saved_is_what_was_answered(gallery, searches, tab):
+    """Also where other words stand in the box by then; a server that began anew knows the fields alone."""
+    form = Form(gallery="drawn", text="cross", k=5)
+    answered = tab.show("", *vars(form).values())
+    answer = json.loads(answered[tab.grid])["answer"]
+    values = list(vars(replace(form, text="a disc")).values())
+
+    def further(answered: Form, values: list) -> list[int]:
+        given = tab.finding.show_further(json.dumps([answer, 5]), answered, *values)[tab.finding._given]
+        return [item["id"] for item in json.loads(given)["items"]]
+
+    expected = [hit.record.id for hit in search(gallery, Query(text="cross"), 24).hits[5:]]
+    assert further(answered[tab.finding.answered], values) == further(FIRST, list(vars(form).values())) == expected
+    tab.searches.save(json.dumps("crosses"), answered[tab.finding.answered], *values)
+    assert [(one.name, one.query.text) for one in searches.all()] == [("crosses", "cross")]
+
+
+def test_one_that_the_page_cannot_show_hides_no_other(gallery, library, searches, tab):
+    searches.add(SavedSearch.new(gallery, "crosses", Query(text="cross")))
+    searches.add(SavedSearch.new(gallery, "unlabelled", Query(text="cross"), filters=Filters(labels=("",))))
+    saved, _ = tab.searches._server_functions()
+    told = {one["name"]: (bool(one["address"]), one["problem"]) for one in saved("drawn")}
+    assert told["crosses"] == (True, "")
+    assert told["unlabelled"][0] is False
+    assert "the page cannot show it" in told["unlabelled"][1]
 
 
 def test_a_packed_gallery_takes_them_along(gallery, library, searches, tmp_path):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import gradio as gr
 import pytest
 
+from tests.support.galleries import run_index
 from unifex.cli.settings import Settings
 from unifex.core.progress import Step, finish
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.library import Library
-from unifex.models.embedder import Embedder
+from unifex.models.embedder import Embedder, ModelError
 from unifex.training.config import PRESETS
 from unifex.training.held_out import HoldOut
 from unifex.training.run import train
@@ -112,3 +115,31 @@ def test_what_is_in_the_way_of_a_training_is_told_until_it_is_not_any_more(galle
     assert job.finished.wait(SECONDS)
     assert tab.look_again(told, *asked) == {tab.problem: ""}
     assert tab.look_again("", *asked) == {tab.problem: gr.skip()}
+
+
+def test_what_a_deleted_gallerys_training_reached_is_no_other_gallerys(gallery, embedder, folder):
+    work = train(gallery, "mine", PRESETS["quick"].config)
+    next(step for step in work if step.stage == "epoch 1")
+    work.close()
+    kept = shutil.copytree(gallery.models / ".training", folder.parent / "kept")
+    context, tab = served(gallery, embedder)
+    assert [cut.name for cut in context.interrupted()] == ["mine"]
+    context.uploads.delete_gallery("drawn")
+    assert not list((gallery.models / ".training").glob("mine.*[!k]"))  # but its lock
+    shutil.copytree(kept, gallery.models / ".training", dirs_exist_ok=True)  # as an earlier version left it
+    again = Gallery.create(gallery.folder, embedder)
+    run_index(again, folder)
+    assert (context.interrupted(), tab.jobs.stopped("drawn")) == ([], None)
+    with pytest.raises(ModelError, match="no stopped training 'mine' reached anything"):
+        finish(train(again, "mine", PRESETS["quick"].config, finish=True))
+    tab.jobs.check("drawn", "mine", PRESETS["quick"].config, HoldOut())  # nothing is in the way
+
+
+def test_a_folder_that_is_dropped_becomes_a_gallery_of_its_own(gallery, embedder, folder, monkeypatch):
+    _, tab = served(gallery, embedder)
+    monkeypatch.setattr(tab.gallery_tab.jobs, "stage", lambda event: (str(folder), "drawn"))
+    begun = []
+    monkeypatch.setattr(tab.gallery_tab.jobs, "start", lambda spec, name: begun.append(name) or Mock(id="1"))
+    for typed in ("", "drawn"):
+        tab.receive(typed, None)
+    assert begun == ["drawn 2", "drawn"]

@@ -19,6 +19,7 @@ from tests.support import drawing
 from tests.support.serving import ROOT
 from unifex.cli import following
 from unifex.cli.main import main
+from unifex.data.item import SourceError
 from unifex.gallery import watching
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.watching import Moment, Patience, moments
@@ -226,6 +227,21 @@ def test_the_command_waits_for_a_busy_gallery(watch, folder, gallery, monkeypatc
     monkeypatch.setattr(following, "time", SimpleNamespace(sleep=lambda _: next(waited)()))
     told = watch(step)
     assert told.count("it is waited for") == 1
+    assert "\n1 added\n" in told
+
+
+def test_the_command_goes_on_after_what_the_next_change_may_mend(watch, folder, monkeypatch):
+    real, failing = following.index, iter([OSError(28, "No space left on device"), SourceError("not now")])
+
+    def index(*arguments, **options):
+        if error := next(failing, None):
+            raise error
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(following, "index", index)
+    told = watch(lambda: None, lambda: drawing.picture("signs/cross", 7).save(folder / "new.png"))
+    assert "No space left" in told or "disk is full" in told
+    assert "not now" in told
     assert "\n1 added\n" in told
 
 

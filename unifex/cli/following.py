@@ -12,12 +12,13 @@ from typing import Any
 from unifex.cli.shared import say
 from unifex.core.errors import UnifexError
 from unifex.core.progress import finish
-from unifex.data.item import Source, SourceError
+from unifex.core.text import reason
+from unifex.data.item import Source
 from unifex.data.sources import open_source
-from unifex.gallery.errors import GalleryBusy
+from unifex.gallery.errors import GalleryBusy, NoSuchGallery
 from unifex.gallery.gallery import Gallery
 from unifex.gallery.index_report import IndexReport
-from unifex.gallery.indexing import PruneRefused, index
+from unifex.gallery.indexing import index
 from unifex.gallery.watching import REMEDY, Moment, Patience, moments, watchfiles
 
 
@@ -60,8 +61,10 @@ def _again(options: argparse.Namespace, gallery: Gallery, source: Source) -> Ind
                 _tell(options, f"{busy}; it is waited for")
             waiting = True
             time.sleep(_patience(options).quiet)
-        except (PruneRefused, SourceError) as refusal:  # the next change may mend it
-            _tell(options, str(refusal))
+        except NoSuchGallery:
+            raise
+        except (UnifexError, OSError) as error:  # the next change may mend it
+            _tell(options, reason(error))
             return None
         else:
             if happened := report.changes():

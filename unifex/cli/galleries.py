@@ -94,6 +94,8 @@ def _readable(value: object) -> str:
 
 
 def _store(options: argparse.Namespace) -> dict[str, Any]:
+    if not options.store.strip():
+        raise UsageError("name the store: faiss, milvus or milvus:URI")
     gallery = library(options).move_to(options.gallery, options.store)
     kind = gallery.snapshot().index.candidates.title
     say(options, f"gallery '{gallery.name}': {plural(len(gallery), 'item')}, {kind}")

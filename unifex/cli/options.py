@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from unifex.core import ranges
 from unifex.core.errors import UnifexError
-from unifex.core.files import check_suffix
+from unifex.core.files import check_suffix, is_stream
 from unifex.core.text import printable
 
 
@@ -38,6 +38,8 @@ def on_disk(given: str) -> str:
 
 def plain_path(given: str) -> Path:
     """The argparse type of what libraries open that know no names but texts."""
+    if not given.strip():
+        raise argparse.ArgumentTypeError("must name a folder")
     return Path(plain_text(given))
 
 
@@ -59,9 +61,10 @@ def new_file(*suffixes: str) -> Callable[[str], Path]:
 
 def named(given: str, *suffixes: str) -> Path:
     """What is to be written, called as it has to be: a file with one of these endings, or a folder where there are
-    none. Raises :class:`UsageError`."""
+    none; what a link leads to is written, and the link stays. Raises :class:`UsageError`."""
     try:
-        return check_suffix(Path(given), *filter(None, suffixes))
+        out = check_suffix(Path(given), *filter(None, suffixes))
+        return out.resolve() if out.is_symlink() and not is_stream(out) else out
     except UnifexError as error:
         raise UsageError(str(error)) from error
 

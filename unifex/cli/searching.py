@@ -14,7 +14,7 @@ from unifex.core import ranges
 from unifex.core.console import watched
 from unifex.core.errors import UnifexError
 from unifex.core.regions import Region
-from unifex.core.text import plural
+from unifex.core.text import command, plural
 from unifex.data import sources
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _save(options: argparse.Namespace, gallery: Gallery, query: Query, filters: 
         gallery, options.save, query, filters=filters, k=options.k, rerank=options.rerank, fold=fold
     )
     SavedSearches(library(options), gallery).add(saved)
-    say(options, f"saved as '{saved.name}': `saved {gallery.name} {saved.name}` runs it again")
+    say(options, f"saved as '{saved.name}': `{command('saved', gallery.name, saved.name)}` runs it again")
 
 
 def _queries(options: argparse.Namespace, given: tuple[Path, ...], gallery: Gallery) -> list[tuple[str, Query]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -143,9 +144,15 @@ def write(out: Path, text: str) -> None:
 
 
 def say(options: argparse.Namespace, text: str) -> None:
-    """A line for people; with ``--json`` nothing."""
+    """A line for people; with ``--json`` nothing. Beside what is written to the standard output it is an aside."""
     if not options.json:
-        print(text)
+        print(text, file=sys.stderr if _is_stdout(getattr(options, "out", None)) else sys.stdout)
+
+
+def _is_stdout(out: Path | str | None) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return bool(out) and os.path.samestat(os.stat(out), os.fstat(1))
+    return False
 
 
 def chosen_embedder(options: argparse.Namespace) -> Embedder | None:

@@ -87,7 +87,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
     from unifex.training import distributed
     from unifex.training.held_out import HoldOut
     from unifex.training.loggers import logger_of
-    from unifex.training.run import assist, train
+    from unifex.training.run import assist, check_model_name, train
 
     gallery = library(options).get(options.gallery, chosen_embedder(options))
     config = _config_of(options, gallery.snapshot().columns.labelled)
@@ -98,7 +98,7 @@ def _train(options: argparse.Namespace) -> dict[str, Any] | None:
         if not processes.is_first:  # who is tells what became of it
             assist(gallery, options.save, config, hold_out, processes, finish=finish, from_disk=from_disk)
             return None
-        options.save = options.save.strip()
+        options.save = check_model_name(options.library / "models", options.save)
         curves = options.library / "models" / ".curves" / options.save
         log = logging.enter_context(logger_of(options.log, curves, options.save))
         result = watched(
@@ -200,7 +200,7 @@ def _use(options: argparse.Namespace) -> dict[str, Any]:
     from unifex.models.zoo import absolute
 
     gallery = library(options).get(options.gallery)
-    wanted = absolute(options.wanted) if options.wanted else gallery.config.previous
+    wanted = absolute(options.wanted) if options.wanted is not None else gallery.config.previous
     if not wanted:
         raise UnifexError(f"gallery '{gallery.name}' has had no other model; name one (python -m unifex models)")
     if options.new is not None:

@@ -55,10 +55,10 @@ def write_atomically_with(path: Path, write: Callable[[BinaryIO], object], durab
 def whole_file(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to, which becomes ``path`` when the block ends, and goes when the block fails.
 
-    What is no file (``/dev/stdout``, a pipe) is written to as it is. Raises OSError, and
-    :class:`~unifex.core.disk.FolderClosed` where nothing is kept any more.
+    What is a stream is written to as it is. Raises OSError, and :class:`~unifex.core.disk.FolderClosed` where nothing
+    is kept any more.
     """
-    if path.exists() and not path.is_file():
+    if is_stream(path):
         yield path
         return
     disk.check(path)
@@ -73,6 +73,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename == str(temporary):
             error.filename = str(path)  # which people know
         raise
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is no file to replace: a pipe, or ``/dev/stdout``, whatever that leads to."""
+    return path.exists() and (not path.is_file() or path.parts[:2] in ((os.sep, "dev"), (os.sep, "proc")))
 
 
 def _beside(path: Path) -> Path:
@@ -96,7 +101,7 @@ def ready(path: Path) -> None:
     with disk.writing_in(path.parent):
         if path.is_dir():
             raise UnifexError(say("'{path}' is a folder; name a file", path=path))
-        if path.exists() and not path.is_file():
+        if is_stream(path):
             return
         _make_place(path.parent)
         temporary = _beside(path)
@@ -281,7 +286,7 @@ def check_suffix(path: Path, *suffixes: str) -> Path:
     no file (``/dev/stdout``) keeps its own. Raises ``UnifexError`` for a name that says something else.
     """
     own = path.suffix.lower()
-    if own in suffixes or (path.exists() and not path.is_file()):
+    if own in suffixes or is_stream(path):
         return path
     if suffixes and not own[1:2].isalpha():  # a date or a version is no ending
         return path.with_name(path.name + suffixes[0])

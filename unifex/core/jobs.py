@@ -225,13 +225,14 @@ class Jobs:
                 if not job.state.active and kind in (None, job.kind) and about in (None, job.name, job.source):
                     del self._jobs[job.id]
 
-    def leave(self, owner: str, about: str) -> None:
+    def leave(self, owner: str, is_about: Callable[[Job], bool]) -> None:
         """A gallery is no more, or is called otherwise: what waits for it is cancelled, what is known of it goes."""
         with self._lock:
-            for job in self.of(owner):
-                if job.state == State.WAITING and about in (job.name, job.source):
+            for job in filter(is_about, self.of(owner)):
+                if job.state == State.WAITING:
                     self._stop(job)
-        self.forget(owner, about=about)
+                if not job.state.active:
+                    self._jobs.pop(job.id, None)
 
     def end_owner(self, owner: str, seconds: float = 60) -> None:
         """Cancel all that an owner has, wait for it to end, and forget it."""

@@ -17,6 +17,7 @@ from typing import Any
 from unifex.core import images
 from unifex.core.language import say
 from unifex.core.text import reason
+from unifex.core.typed import typed_path
 from unifex.data.item import Item, Labels, Options, Skipped, SourceError, SourceKind, Unread
 from unifex.data.listed import OddRow
 
@@ -39,7 +40,7 @@ class HubDataset:
     def __init__(self, spec: str):
         text = spec[len("hf:") :]
         ends = [len(text), *(sign.start() for sign in reversed([*re.finditer("[:@]", text)]))]
-        folder = next((text[:end] for end in ends if end and Path(text[:end]).expanduser().is_dir()), "")
+        folder = next((text[:end] for end in ends if end and typed_path(text[:end]).is_dir()), "")
         self.name = text[: len(folder) or ends[-1]]
         parts = text[len(self.name) :]
         match = self._PARTS.fullmatch(parts)
@@ -49,7 +50,7 @@ class HubDataset:
             )
             raise SourceError(told)
         if folder:  # a name of its own may have these signs, and it is opened again from wherever
-            self.name = str(Path(folder).expanduser().absolute())
+            self.name = str(typed_path(folder).absolute())
         self.spec, self.options = f"hf:{self.name}{parts}", Options()
         self.config, self.split = match["config"], match["split"] or "train"
         self.limit = int(match["limit"]) if match["limit"] else None

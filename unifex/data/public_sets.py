@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cached_property, partial
 from itertools import chain
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 from unifex.core import images
 from unifex.core.language import say
+from unifex.core.typed import typed_path
 from unifex.data.curation import Rule, choose
 from unifex.data.folder import file_item
 from unifex.data.item import Item, Options, Skipped, SourceError, SourceKind, Unread
@@ -28,7 +28,8 @@ class PublicSets:
 
     def __init__(self, spec: str):
         place, mark, query = spec.removeprefix("m4d:").partition("?")
-        self.data = Path(place).expanduser().resolve()
+        there = typed_path(place)
+        self.data = there.resolve() if there.is_dir() else there.absolute()
         self.spec = f"m4d:{self.data}{mark}{query}"  # as it can be opened again, from wherever
         asked = dict(parse_qsl(query, keep_blank_values=True))
         keys = [key for key in asked.pop("sets", "m4d_35k").split(",") if key]

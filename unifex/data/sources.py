@@ -13,6 +13,7 @@ from urllib.request import url2pathname
 
 from unifex.core.language import say
 from unifex.core.text import either, printable
+from unifex.core.typed import typed_path
 from unifex.data import archive, demo, folder, hub_dataset, public_sets, store_tree
 from unifex.data.item import Item, Options, Skipped, Source, SourceError, SourceKind
 from unifex.data.video import beginnings
@@ -68,7 +69,7 @@ def open_source(spec: str, options: Options = Options()) -> Source:
                     say("'{spec}' has no files to exclude; exclude is for folders, archives and CSV files", spec=spec)
                 )
             return kind.open(spec, options)
-    return _open_path(Path(spec).expanduser(), options)
+    return _open_path(typed_path(spec), options)
 
 
 def is_called_a_file(path: Path) -> bool:

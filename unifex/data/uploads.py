@@ -146,7 +146,9 @@ def _check_came_along(table: Path, source: Source) -> None:
 
 def is_staged(indexes: Path, spec: str) -> bool:
     """Whether a source is a staged upload."""
-    return Path(spec).is_absolute() and Path(spec).resolve().is_relative_to((indexes / STAGE).resolve())
+    with contextlib.suppress(ValueError):  # what no path can be
+        return Path(spec).is_absolute() and Path(spec).resolve().is_relative_to((indexes / STAGE).resolve())
+    return False
 
 
 def dropped(spec: str) -> tuple[str, str]:

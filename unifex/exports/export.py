@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from unifex.core.files import folder_in_place_of, put_back, ready, whole_file
+from unifex.core.files import folder_in_place_of, is_stream, put_back, ready, whole_file
 from unifex.core.language import say
 from unifex.core.progress import Work
 from unifex.data.tree import EXPORT_MARK as MARK
@@ -71,8 +71,8 @@ def check_place(format: Format, out: Path, replace: bool) -> None:
         raise GalleryError(
             say("{format} is {what}, and '{out}' is not; name another", format=format.name, what=what, out=out)
         )
-    elif not out.is_file():
-        return  # a pipe
+    elif is_stream(out):
+        return
     if not replace:
         raise GalleryError(say("'{out}' is there already; name another, or --replace it", out=out))
 

@@ -69,6 +69,8 @@ class Contents:
 
 def is_bundle(path: Path) -> bool:
     """Whether a file is what :func:`pack` writes."""
+    if not path.is_file():  # a device, a pipe
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return CONTENTS in archive.namelist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unifex.core.language import say
+from unifex.core.language import say, to_say
 from unifex.core.text import LISTED, command
 from unifex.gallery.corrections import COLUMNS, Correction
 from unifex.gallery.database import Database
@@ -28,12 +28,11 @@ def ids_named(
         found |= database.find(_nobodys(found), by, dropped=True)
     for name, ids in found.items():
         if len(ids) > 1:
-            raise GalleryError(
-                say(
-                    "gallery '{name}' has {count:,} items '{item}'; name one by its uri",
-                    name=database.name, count=len(ids), item=name,
-                )
-            )  # fmt: skip
+            told = to_say("gallery '{name}' has {count:,} items '{item}'; name one by its uri")
+            if or_by_id:  # where a uri may be nobody's business
+                told = to_say("gallery '{name}' has {count:,} items '{item}'; name one by its id: {ids}")
+            about = {"name": database.name, "count": len(ids), "item": name}
+            raise GalleryError(say(told, **about, ids=", ".join(map(str, ids[:LISTED]))))
     if missing := _nobodys(found):
         raise missing_error(database, missing, (*by, "id") if or_by_id else by)
     return [found[name][0] for name in names]

@@ -26,6 +26,7 @@ from unifex.core.progress import Work
 from unifex.core.tables import rows
 from unifex.core.text import command, reason
 from unifex.core.text import size as bytes_text
+from unifex.core.typed import typed_path
 from unifex.models import hub, towers
 from unifex.models.backbones import BackboneError, BackboneSpec, MapPool
 from unifex.models.efficientnet_lite import LITE0, LITE0_LITE2
@@ -74,11 +75,7 @@ class Name:
         if not match:
             raise BackboneError(say("'{text}' is no id of a library", text=text))
         library, rest = match["library"], match["rest"]
-        if (
-            library == "local-dir"
-            and (folder := text.removeprefix("local-dir:"))
-            and Path(folder).expanduser().is_dir()
-        ):
+        if library == "local-dir" and (folder := text.removeprefix("local-dir:")) and typed_path(folder).is_dir():
             return cls(library, folder)  # which may be called as with a size
         name, _, tag = rest.partition(":") if library == "open_clip" else (rest, "", "")
         return cls(library, name, tag, int(match["size"]) if match["size"] else None, not match["tower"])
@@ -87,7 +84,7 @@ class Name:
 def absolute(name: str) -> str:
     """A model's or backbone's name, of a folder by its whole path: whoever opens a gallery of it may be elsewhere."""
     before, found, rest = name.partition("local-dir:")
-    place = Path(rest).expanduser()
+    place = typed_path(rest)
     if not found or not rest or place.is_absolute():
         return name if not rest.startswith("~") else f"{before}{found}{place}"
     return f"{before}{found}{Path.cwd() / place}"
@@ -250,7 +247,7 @@ def _of_open_clip(id: str, name: Name) -> BackboneSpec:
 
 
 def _of_folder(id: str, name: Name) -> BackboneSpec:
-    folder = Path(name.name).expanduser().resolve()
+    folder = typed_path(name.name).resolve()
     weights = next((folder / file for file in OPEN_CLIP_FILES if (folder / file).is_file()), None)
     if weights is None or not (folder / towers.OPEN_CLIP_CONFIG).is_file():
         either = say(" or ").join(OPEN_CLIP_FILES)

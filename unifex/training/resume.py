@@ -21,7 +21,7 @@ from unifex.core.files import write_atomically
 from unifex.core.json_text import parse_json
 from unifex.core.language import say
 from unifex.core.text import command
-from unifex.gallery.config import FILE as GALLERY_FILE
+from unifex.gallery.config import GalleryConfig
 from unifex.models.embedder import ModelError, hashes_of
 from unifex.training.config import TrainConfig
 from unifex.training.held_out import HoldOut
@@ -36,7 +36,7 @@ class TrainJob:
     """What was asked for, so that a stopped training can go on without being told again.
 
     ``from_disk``: whether features were to be read from there, where that was said: their order is another one then.
-    ``saved``: the hash of the neck that it ended with, once that is being saved.
+    ``saved``: the hash of the neck that it ended with, once that is being saved. ``gallery_id``: which one it is.
     """
 
     name: str
@@ -45,6 +45,7 @@ class TrainJob:
     hold_out: HoldOut
     from_disk: bool | None = None
     saved: str = field(default="", compare=False)
+    gallery_id: str = field(default="", compare=False)
 
     def write(self, models: Path) -> None:
         """Keep it beside the checkpoint."""
@@ -52,7 +53,7 @@ class TrainJob:
         disk.make_folder(path.parent)
         values = {"name": self.name, "gallery": self.gallery, "recipe": self.config.as_json()}
         values |= {"hold_out": asdict(self.hold_out), "from_disk": self.from_disk}
-        values["saved"] = self.saved
+        values |= {"saved": self.saved, "gallery_id": self.gallery_id}
         write_atomically(path, json.dumps(values).encode())
 
     def as_begun(self, models: Path) -> TrainJob:
@@ -68,16 +69,17 @@ class TrainJob:
             config, hold_out = TrainConfig.from_json(values["recipe"]), values["hold_out"]
             hold_out = HoldOut(**{**hold_out, "labels": tuple(hold_out["labels"])})
             name, gallery = values["name"], str(values["gallery"])
-            job = cls(name, gallery, config, hold_out, values.get("from_disk"), values.get("saved", ""))
+            more = values.get("from_disk"), values.get("saved", ""), values.get("gallery_id", "")
+            job = cls(name, gallery, config, hold_out, *more)
             return job if job.name == path.stem else None
         except (OSError, ValueError, TypeError, KeyError, AttributeError, UnifexError):
             return None
 
 
 def checkpoints(models: Path) -> list[TrainJob]:
-    """Trainings that were stopped or killed and can go on, the last one first: after an epoch, or after maps for deep
-    training were made, which would be much to make again."""
-    return [job for job in _left(models) if not _is_saved(models, job)]
+    """Trainings that were stopped or killed and can go on, as their galleries are there, the last one first: after an
+    epoch, or after maps for deep training were made, which would be much to make again."""
+    return [job for job in _left(models) if _has_its_gallery(models, job) and not _is_saved(models, job)]
 
 
 def _left(models: Path) -> Iterator[TrainJob]:
@@ -96,10 +98,26 @@ def _is_saved(models: Path, job: TrainJob) -> bool:
         return False
 
 
-def _delete_saved(models: Path) -> None:
-    """Delete what killed trainings left that were done."""
+def _has_its_gallery(models: Path, job: TrainJob) -> bool:
+    """Whether it is there under its name: another one may be called so by now. Earlier versions kept no id."""
+    with contextlib.suppress(UnifexError, OSError):
+        return job.gallery_id in ("", GalleryConfig.read(models.parent / job.gallery).id)
+    return False
+
+
+def _delete_ended(models: Path, name: str, gallery_id: str) -> None:
+    """Delete what killed trainings left that were done, and what one of this name had reached on another gallery, which
+    is no more."""
     for job in _left(models):
-        if _is_saved(models, job):
+        of_another = job.name == name and job.gallery_id not in ("", gallery_id)
+        if of_another or _is_saved(models, job):
+            delete_checkpoint(models, job.name)
+
+
+def delete_checkpoints_of(models: Path, gallery_id: str) -> None:
+    """The gallery with this id is no more: nothing goes on with it."""
+    for job in _left(models):
+        if gallery_id and job.gallery_id == gallery_id:
             delete_checkpoint(models, job.name)
 
 
@@ -107,7 +125,7 @@ def _check_own(models: Path, name: str, gallery: str) -> None:
     """Raises :class:`ModelError` where what a stopped training had reached under this name is another gallery's, and
     would be written over. One whose gallery is no more, or is called otherwise now, is nobody else's."""
     stopped = next((job for job in checkpoints(models) if job.name == name), None)
-    if stopped and stopped.gallery != gallery and (models.parent / stopped.gallery / GALLERY_FILE).exists():
+    if stopped and stopped.gallery != gallery:
         raise ModelError(
             say(
                 "a training of '{name}' on gallery '{gallery}' was stopped: go on with it there, keep what it reached, "
@@ -169,21 +187,21 @@ def maps_path(models: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def training_lock(models: Path, name: str, gallery: str) -> Iterator[None]:
+def training_lock(models: Path, name: str, gallery: str, gallery_id: str) -> Iterator[None]:
     """Only one training makes a model at a time, across processes. Raises :class:`ModelError` while another does, and
-    where one of another gallery than ``gallery`` can go on."""
+    where one of another gallery than ``gallery`` (of this id) can go on."""
     lock = FileLock(models / CHECKPOINTS / f"{name}.lock", timeout=0)
     try:
         with disk.writing_in(models):
             disk.make_folder(models / CHECKPOINTS)
             lock.acquire()
-            _delete_saved(models)
     except Timeout:
         raise ModelError(
             say("model '{name}' is being trained in another tab or process; wait, or stop it there", name=name)
         ) from None
     try:
         _check_own(models, name, gallery)
+        _delete_ended(models, name, gallery_id)
         yield
     finally:
         lock.release()

@@ -89,7 +89,7 @@ def train(
     if _alone(config, finish):
         processes = SINGLE
     training = _training(gallery, name, config, hold_out, from_disk, processes)
-    with training_lock(gallery.models, training.name, gallery.name):
+    with training_lock(gallery.models, training.name, gallery.name, gallery.config.id):
         return (yield from (training.as_it_was() if finish else training).run(finish, on_epoch))
 
 
@@ -146,7 +146,8 @@ class _Training:
 
     @property
     def _job(self) -> TrainJob:
-        return TrainJob(self.name, self.gallery.name, self.config, self.hold_out, self.from_disk)
+        job = TrainJob(self.name, self.gallery.name, self.config, self.hold_out, self.from_disk)
+        return replace(job, gallery_id=self.gallery.config.id)
 
     @cached_property
     def data(self) -> TrainingData:
@@ -226,18 +227,12 @@ class _Training:
                 curve = [metrics for metrics in curve if metrics.number < epoch.number]
                 earlier = curve[-1].seconds if curve else 0.0
             scores = self._watch(watched, learned, samples) if watched else {}
-            seconds = earlier + epoch.seconds
-            curve.append(EpochMetrics(epoch.number, epoch.total, epoch.loss, epoch.learning_rate, seconds, scores))
+            told = epoch.number, epoch.total, epoch.loss, epoch.learning_rate, earlier + epoch.seconds
+            curve.append(EpochMetrics(*told, scores))
             write_curve(self.gallery.models, self.name, curve)
             on_epoch(curve[-1])
-            yield Step(
-                say("epoch {number}", number=epoch.number),
-                epoch.number,
-                epoch.total,
-                "",
-                epoch.seconds_left,
-                _note(curve[-1], anew),
-            )
+            stage, note = say("epoch {number}", number=epoch.number), _note(curve[-1], anew)
+            yield Step(stage, epoch.number, epoch.total, "", epoch.seconds_left, note)
         learned = learned or loop.reached(samples, self.config, self.checkpoint, self.current)
         if learned is None:
             raise self._nothing_reached()

@@ -21,6 +21,7 @@ from unifex.core.jobs import Job
 from unifex.core.language import say
 from unifex.core.regions import Region
 from unifex.core.text import plural, shortened, size
+from unifex.core.typed import typed_path
 from unifex.data.item import SourceError
 from unifex.evaluation.compare import compare
 from unifex.evaluation.protocols import EvalProtocol
@@ -258,8 +259,8 @@ class Tools:
 
 
 def _file_at(path: str) -> Path:
-    with contextlib.suppress(OSError, ValueError, RuntimeError):  # too long, with what no path has, of nobody's home
-        if (file := Path(path).expanduser()).is_file():
+    with contextlib.suppress(OSError, ValueError):  # too long, with what no path has
+        if (file := typed_path(path)).is_file():
             return file
     raise UnifexError(say("image: there is no file '{path}' on this computer", path=shortened(path)))
 
@@ -274,12 +275,14 @@ def _decoded(uri: str) -> bytes:
 
 async def came_of(job: Job, tell: Callable[[Any], str]) -> Answer:
     """``tell`` of its result, or how far it is. Raises what it raised."""
-    try:
-        return [_text(tell(await asyncio.wait_for(job.outcome(), PATIENCE)))]
-    except TimeoutError:
-        step = job.step
-        far = f", {step.done:,} of {step.total:,}" if step.total else ""
-        return [_text(f"still at work: {step.stage}{far}. Call this again, with the same arguments, to wait for it.")]
+    outcome = asyncio.ensure_future(job.outcome())
+    await asyncio.wait([outcome], timeout=PATIENCE)
+    if outcome.done():
+        return [_text(tell(outcome.result()))]
+    outcome.cancel()
+    step = job.step
+    far = f", {step.done:,} of {step.total:,}" if step.total else ""
+    return [_text(f"still at work: {step.stage}{far}. Call this again, with the same arguments, to wait for it.")]
 
 
 def _told(report: IndexReport | Counted) -> str:

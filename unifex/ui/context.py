@@ -38,6 +38,7 @@ from unifex.retrieval.browsing import Listings
 from unifex.training.resume import checkpoints
 from unifex.ui.following import Following
 from unifex.ui.gallery_names import gallery_of
+from unifex.ui.job_galleries import galleries_of
 from unifex.ui.rendering.grid import Rights
 from unifex.ui.server.guard import owner_now, visitor_now
 from unifex.ui.server.quotas import Limits
@@ -134,7 +135,7 @@ class AppContext:
 
     def left(self, name: str) -> None:
         """A gallery of who asks is no more, or is called otherwise; another one may be called so."""
-        self.jobs.leave(self.owner, name)
+        self.jobs.leave(self.owner, lambda job: name in galleries_of(job))
         self.following.refresh()
 
     def outcome(self, kind: str, name: str | None = None) -> Job | None:

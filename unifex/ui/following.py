@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from unifex.gallery.watching import Moment, Patience, moments
 PATIENCE = Patience()
 RETRY_SECONDS = 1.0  # while somebody else is indexing, or writes the gallery
 WATCH_SECONDS = 0.2
+LOOK_SECONDS = 5.0  # between two looks whether another program has renamed a gallery, or changed its sources
 
 
 @dataclass(eq=False)
@@ -64,22 +66,28 @@ class Following:
         self._ended: list[Follower] = []  # which may be at work still
         self._lock = threading.Lock()
         self._turn = threading.Lock()  # to look whether nobody is indexing, and begin
+        self._closing = threading.Event()
+        self._looking: threading.Thread | None = None
 
-    def refresh(self) -> None:
-        """Follow what is to be followed now, and nothing else.
+    def refresh(self, again: bool = True) -> None:
+        """Follow what is to be followed now, and nothing else; ``again``: also where something ended it.
 
-        To be called whenever a gallery or a source came, went or was renamed, or somebody turned the switch.
+        To be called whenever a gallery or a source came, went or was renamed, or somebody turned the switch. What
+        another program did is seen soon, too.
         """
         if not self.allowed:
             return
         with self._lock:
+            if self._looking is None:
+                self._looking = threading.Thread(target=self._look_on, name="unifex-following", daemon=True)
+                self._looking.start()
             wanted = self._wanted()
             for key in self._followers.keys() - wanted:
                 self._ended.append(ended := self._followers.pop(key))
                 ended.stop.set()
             self._ended = [follower for follower in self._ended if follower.is_alive]
             for key in sorted(wanted):
-                if key not in self._followers or not self._followers[key].is_alive:  # something ended it
+                if key not in self._followers or (again and not self._followers[key].is_alive):
                     self._followers[key] = follower = Follower(*key)
                     follower.begin(self._follow)
 
@@ -93,14 +101,20 @@ class Following:
 
     def close(self, seconds: float) -> None:
         """The server ends. Jobs are ended by who keeps them."""
+        self._closing.set()
         with self._lock:
             self.allowed = False
             for follower in self._followers.values():
                 follower.stop.set()
         deadline = time.monotonic() + seconds
-        for follower in (*self._followers.values(), *self._ended):
-            if follower.thread:
-                follower.thread.join(max(0, deadline - time.monotonic()))
+        for thread in (self._looking, *(follower.thread for follower in (*self._followers.values(), *self._ended))):
+            if thread:
+                thread.join(max(0, deadline - time.monotonic()))
+
+    def _look_on(self) -> None:
+        while not self._closing.wait(LOOK_SECONDS):
+            with contextlib.suppress(UnifexError, OSError):  # who follows tells what is in the way
+                self.refresh(again=False)
 
     def of(self, gallery: str) -> list[Follower]:
         """Those of a gallery, by their folders."""

@@ -56,7 +56,7 @@ class View:
             view = cls(gallery, chosen, between, order, bool(told.get("grouped")))
             if view.length > MOST_CHOSEN:
                 raise ValueError("too many")
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise UnifexError(say("these filters cannot be read; clear them, or reload the page")) from error
         return view
 

@@ -10,6 +10,7 @@ from unifex.core.jobs import Jobs
 from unifex.data import uploads
 from unifex.gallery.gallery import Gallery, GalleryError
 from unifex.gallery.library import Broken, Library
+from unifex.training.resume import delete_checkpoints_of
 from unifex.ui.server.workspaces import Workspace
 
 IDLE_SECONDS = 3600  # a page that was left for so long need not start what it has staged
@@ -37,7 +38,10 @@ class WaitingUploads:
     def delete_gallery(self, name: str) -> Path | None:
         """Delete a gallery, and what was to go on into it alone. Returns and raises as ``Library.delete``."""
         waited = self.library.ask(name, Gallery.unfinished)
+        id = self.library.ask(name, lambda gallery: gallery.config.id)
         elsewhere = self.library.delete(name)
+        if not elsewhere and isinstance(id, str):
+            delete_checkpoints_of(self.library.models, id)
         if not (elsewhere or isinstance(waited, Broken)):
             for spec in set(waited).difference(self._awaited()):
                 uploads.discard(self.library.folder, spec)

@@ -215,15 +215,16 @@ class ChosenItems:
         """What is marked as more has the tag, what is marked as less the opposite."""
         (tag,), (opposite,) = tags.parse(name), tags.parse(_NOT + name)
         with gallery.write() as writer:
-            writer.tag(marks.more, [tag])
-            writer.tag(marks.less, [opposite])
-        images = plural(len(marks.less), "image", "images")
-        less = say(", '{tag}' on {images}", tag=opposite, images=images) if marks.less else ""
+            right, wrong = _still_there(gallery, marks)
+            writer.tag([record.id for record in right], [tag])
+            writer.tag([record.id for record in wrong], [opposite])
+        images = plural(len(wrong), "image", "images")
+        less = say(", '{tag}' on {images}", tag=opposite, images=images) if wrong else ""
         return self._done(
             say(
                 "'{tag}' is on {images} now{less}",
                 tag=tag,
-                images=plural(len(marks.more), "image", "images"),
+                images=plural(len(right), "image", "images"),
                 less=less,
             ),
             _FILES_STAY,
@@ -232,18 +233,19 @@ class ChosenItems:
     def keep_as_labels(self, gallery: Gallery, marks: Marks, name: str) -> Updates:
         """Both have labels."""
         with gallery.write() as writer:
-            for ids, label in ((marks.more, name), (marks.less, _NOT + name)):
-                writer.correct([corrections.relabel(record, label) for record in gallery.records(ids)])
+            right, wrong = _still_there(gallery, marks)
+            for records, label in ((right, name), (wrong, _NOT + name)):
+                writer.correct([corrections.relabel(record, label) for record in records])
         less = (
-            say(", '{name}' that of {images}", name=_NOT + name, images=plural(len(marks.less), "image", "images"))
-            if marks.less
+            say(", '{name}' that of {images}", name=_NOT + name, images=plural(len(wrong), "image", "images"))
+            if wrong
             else ""
         )
         return self._done(
             say(
                 "'{name}' is the label of {images} now{less}",
                 name=name,
-                images=plural(len(marks.more), "image", "images"),
+                images=plural(len(right), "image", "images"),
                 less=less,
             ),
             _UNDO,
@@ -311,6 +313,14 @@ class ChosenItems:
             "Gallery '{name}' has {images}", name=job.result.name, images=plural(job.result.count, "image", "images")
         )
         return {self.outcome: message(title, told, "good"), **go(job.result.name)}
+
+
+def _still_there(gallery: Gallery, marks: Marks) -> tuple[list[Record], list[Record]]:
+    """What is marked as more, and as less. Raises ``UnifexError`` where none of it is in the gallery any more."""
+    right, wrong = gallery.records(marks.more), gallery.records(marks.less)
+    if not right and not wrong:
+        raise UnifexError(say("none of what is marked is in '{name}' any more", name=gallery.name))
+    return right, wrong
 
 
 def _classes(gallery: Gallery, ids: list[int]) -> int:

@@ -24,7 +24,7 @@ class Confirmation:
 
     def build(self, size: Literal["sm", "lg"] = "lg") -> None:
         """Lay it out; ``size`` is the asking button's."""
-        self.about = gr.State(())  # the inputs that the question stands for
+        self.about, self.sentence = gr.State(()), gr.State("")  # the inputs that the question stands for, and itself
         self.otherwise = gr.State(False)  # whether something else was meant when the answer was yes
         self.button = gr.Button(self.label, elem_id=f"{self.elem_id}-ask", variant="stop", size=size)
         self.question = gr.HTML(js_on_load=_COME_INTO_VIEW, id=self.elem_id)
@@ -38,9 +38,11 @@ class Confirmation:
         act: Callable[..., Updates],
         inputs: Sequence[gr.Dropdown | gr.Radio | gr.State | gr.Textbox],
         outputs: Sequence[Part],
+        whatever: bool = False,
     ) -> Dependency:
         """``ask`` and ``act`` take the inputs; ask says what will happen and raises one of ``context.ERRORS`` where
-        nothing can. What happens when the answer is yes."""
+        nothing can. What happens when the answer is yes, which is an answer to what was asked alone: where ask says
+        something else by then, it is asked anew, unless ``whatever`` there is by then is meant."""
         asking = [self.question, self.button, self.answers]
         said = or_say(
             self.question, say("Nothing to do"), lambda *values: self._asked(message(ask(*values), kind="warning")),
@@ -48,16 +50,17 @@ class Confirmation:
         )  # fmt: skip
 
         def question(*values: Any) -> Updates:
-            return {**said(*values), self.about: values}
+            asked = said(*values)
+            return {**asked, self.about: values, self.sentence: asked[self.question]}
 
-        def confirmed(about: tuple[Any, ...], *values: Any) -> Updates:
-            meant = values == about
+        def confirmed(sentence: str, about: tuple[Any, ...], *values: Any) -> Updates:
+            meant = values == about and (whatever or said(*values)[self.question] == sentence)
             return {**(act(*values) if meant else {outputs[0]: gr.skip()}), self.otherwise: not meant}
 
-        known = [self.about, *inputs]
-        asked = listen(self.button.click, question, inputs, [*asking, self.about], counts="first")
+        known, ended = [self.about, *inputs], [*outputs, self.otherwise]
+        asked = listen(self.button.click, question, inputs, [*asking, self.about, self.sentence], counts="first")
         follow(asked, self._withdraw_late, known, asking)
-        answered = listen(self.yes.click, confirmed, known, [*outputs, self.otherwise], counts="first")
+        answered = listen(self.yes.click, confirmed, [self.sentence, *known], ended, counts="first")
         follow(answered, self._end, [self.otherwise], asking, always=True)
         # Another gallery or selection than was asked of asks anew; what is typed is before everybody's eyes.
         others = [component.change for component in inputs if not isinstance(component, gr.Textbox)]

@@ -20,7 +20,7 @@ from unifex.retrieval.search import search
 from unifex.ui.components.basic import further_told, signal
 from unifex.ui.components.copies import Copies
 from unifex.ui.components.saved_searches import asked_for
-from unifex.ui.components.search_form import Form
+from unifex.ui.components.search_form import FIRST, Form
 from unifex.ui.context import ERRORS, AppContext
 from unifex.ui.listening import Updates, listen
 from unifex.ui.page_state import Wish
@@ -45,11 +45,13 @@ class Finding:
     def build(self) -> None:
         """Lay it out; nothing of it is seen."""
         self._asked, self._given = signal("follow"), gr.HTML("", html_template="", js_on_load=_GIVE, visible="hidden")
+        self.answered = gr.State(FIRST)  # the form whose hits are shown: in its fields another may stand by now
 
     def wire(self, form: Sequence[Component], wish: gr.State, status: gr.HTML) -> None:
         """``form``: whose values a :class:`Form` holds; ``wish`` changes when hits are to be shown anew."""
         self._status = status
-        listen(self._asked.input, self.show_further, [self._asked, *form], [self._given, status])
+        further = [self._asked, self.answered, *form]
+        listen(self._asked.input, self.show_further, further, [self._given, status])
         self.copies.wire(form[0], wish)
 
     def filters(self, form: Form) -> Filters:
@@ -69,9 +71,9 @@ class Finding:
             gallery, asked_for(self.context, gallery, form), k, self.filters(form), rerank=form.rerank, fold=level
         ), told
 
-    def show_further(self, told: str, *values: Any) -> Updates:
-        """(an answer and how many hits of it are shown; what the form holds) -> the next hits."""
-        form, answer = Form(*values), 0
+    def show_further(self, told: str, answered: Form, *values: Any) -> Updates:
+        """(an answer and how many hits of it are shown; what was answered; what the form holds) -> the next hits."""
+        form, answer = answered.or_else(*values), 0
         try:
             answer, start = further_told(told)
             k = min(start + AT_ONCE, MOST_HITS)

@@ -18,6 +18,7 @@ from unifex.core.language import say, thousands, to_say
 from unifex.core.text import duration, reason
 from unifex.ui.components.basic import signal
 from unifex.ui.context import ERRORS, AppContext
+from unifex.ui.job_galleries import galleries_of
 from unifex.ui.scripts import scripts
 from unifex.ui.server.answer_streams import hearing_of
 
@@ -143,14 +144,8 @@ class JobPanel:
 def check_idle(context: AppContext, gallery: str) -> None:
     """Raises ``JobError`` while a job about a gallery runs, which finds it where it lies; one that waits is cancelled
     when the gallery goes."""
-    if any(job.at_work and gallery in _galleries(job) for job in context.jobs.of(context.owner)):
+    if any(job.at_work and gallery in galleries_of(job) for job in context.jobs.of(context.owner)):
         raise JobError(say("something runs for '{name}'; wait for it, or cancel it", name=gallery))
-
-
-def _galleries(job: Job) -> list[str]:
-    """Those that a job is about; its name may be a model's."""
-    about = {"train": [job.source], "use": job.name.split(", "), "download": [], "export": []}
-    return about.get(job.kind, [job.name])
 
 
 def _shown(job: Job) -> dict[str, Any]:
@@ -166,7 +161,7 @@ def _shown(job: Job) -> dict[str, Any]:
         "note": step.note if job.state == State.RUNNING else "",
         "share": step.share if job.state in (State.RUNNING, State.STOPPING) else None,
         "tab": KINDS[job.kind].tab,
-        "gallery": _galleries(job)[0] if KINDS[job.kind].of_gallery else "",
+        "gallery": galleries_of(job)[0] if KINDS[job.kind].of_gallery else "",
         "made": job.name if job.kind == "index" and job.state == State.DONE else "",
     }
 

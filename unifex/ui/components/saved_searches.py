@@ -63,17 +63,18 @@ class SavedSearchList:
             elem_id="searches",
         )
 
-    def wire(self, form: Sequence[Part], filters: Callable[[Form], Filters]) -> None:
-        """``form``: whose values a :class:`Form` holds; ``filters`` are those of one."""
+    def wire(self, answered: gr.State, form: Sequence[Part], filters: Callable[[Form], Filters]) -> None:
+        """``answered``: the form whose hits are shown; ``form``: whose values a :class:`Form` holds; ``filters`` are
+        those of one."""
         self.filters = filters
         save = or_say(self.notice, say("Not saved"), self.save)
-        saved = listen(self.asked.input, save, [self.asked, *form], [self.notice], counts="every")
+        saved = listen(self.asked.input, save, [self.asked, answered, *form], [self.notice], counts="every")
         follow(saved, None, js=_AGAIN)
 
-    def save(self, told: str, *values: Any) -> Updates:
-        """(name; what the form holds) -> what came of it. Raises ``UnifexError``."""
+    def save(self, told: str, answered: Form, *values: Any) -> Updates:
+        """(name; what was answered; what the form holds) -> what came of it. Raises ``UnifexError``."""
         self.context.check_writable()
-        form, name = Form(*values), _name_told(told)
+        form, name = answered.or_else(*values), _name_told(told)
         gallery = self.context.gallery(form.gallery)
         saved = SavedSearch.new(
             gallery,
@@ -135,11 +136,17 @@ CHANGES: dict[str, Callable[[SavedSearches, str, str], object]] = {
 def _told(gallery: Gallery, saved: SavedSearch) -> dict[str, Any]:
     """A line of the list; a search that cannot be made here any more says why."""
     new, problem = saved.news(gallery)
+    address = picture = ""
+    try:
+        address = written(saved_form.form_of(saved, gallery.name))
+        picture = saved_form.picture_of(saved, gallery)
+    except ERRORS as error:  # of one, which hides no other
+        problem = problem or say("the page cannot show it: {reason}", reason=reason(error))
     return {
         "id": saved.id,
         "name": saved.name,
-        "address": written(saved_form.form_of(saved, gallery.name)),
-        "picture": saved_form.picture_of(saved, gallery),
+        "address": address,
+        "picture": picture,
         "new": new,
         "problem": problem,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from unifex.core import derived
 from unifex.core.language import say, to_say
@@ -126,6 +127,10 @@ class Form:
             return self
         nothing = {name: getattr(FIRST, name) for name in ("pressed", "image", "more", "picked", "saved", "text")}
         return replace(self, **nothing, marks=FIRST.marks, regions="")
+
+    def or_else(self, *values: Any) -> Form:
+        """Itself; where nothing was answered yet, as far as a server knows that began anew, that of the values."""
+        return self if self.gallery else Form(*values)
 
     @property
     def shown(self) -> View:

@@ -55,7 +55,7 @@ class WorkspaceNotice:
                 self.delete.build(size="sm")
             self.timer = gr.Timer(REFRESH_SECONDS, active=here)
         listen(self.timer.tick, self.show, None, self.shown)
-        deleted = self.delete.wire(self.ask, self.forget, [], [self.notice])
+        deleted = self.delete.wire(self.ask, self.forget, [], [self.notice], whatever=True)
         follow(deleted, None, js=_FORGET_JS)
 
     @property

@@ -100,7 +100,8 @@ class Door:
         given = request.headers.getlist("host")
         if len(given) != 1:
             raise Refusal(400, say("a request names one host"))
-        for host in (*given, *request.headers.getlist("x-forwarded-host")):
+        forwarded = ",".join(request.headers.getlist("x-forwarded-host"))  # each proxy on the way may add its own
+        for host in (*given, *(name for part in forwarded.split(",") if (name := part.strip()))):
             if self.hosts.known(host) is None:
                 raise Refusal(
                     403,

@@ -187,7 +187,7 @@ class SearchTab:
         ]  # fmt: skip
         answer = [
             self.status, self.grid, self.found, self.saved, self.asked, self.address, self.finding.copies.awaited,
-            *self._notes,
+            self.finding.answered, *self._notes,
         ]  # fmt: skip
         self._replace_the_query()
         asking = [self.unasked, *self.form]
@@ -204,7 +204,7 @@ class SearchTab:
         listen(self.unmark.click, lambda: {self.marks: Marks(), self.wish: Wish.new()}, None, marking)
         listen(self.keep.click, None, js="() => unifex.askToKeep()")
         self.left_out.wire(self.wish, self.status)
-        self.searches.wire(self.form, self.finding.filters)
+        self.searches.wire(self.finding.answered, self.form, self.finding.filters)
         listen(self.gallery.change, self.choose_gallery, [self.gallery, self.view], self.chosen)
         within = [self.within, self.gallery]
         listen(self.gallery.change, self.offer_everywhere, within, [self.everywhere])
@@ -309,6 +309,7 @@ class SearchTab:
         form = whole.unless(unasked)
         address = address_told(form, put_off=whole.words if form is not whole else "")
         shown = {self.saved: form.remembered, self.grid: "", self.found: LastResult(), self.asked: ""}
+        shown[self.finding.answered] = form
         return {**shown, self.address: address, **self._noted(form), **self._answer(form)}
 
     def _noted(self, form: Form) -> Updates:

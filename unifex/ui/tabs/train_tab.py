@@ -29,7 +29,7 @@ from unifex.ui.components.train_form import TrainForm, config_of
 from unifex.ui.components.train_jobs import TrainJobs
 from unifex.ui.components.trained_models import TrainedModels
 from unifex.ui.context import ERRORS, AppContext
-from unifex.ui.gallery_names import name_for
+from unifex.ui.gallery_names import free_name
 from unifex.ui.listening import Part, Updates, listen
 from unifex.ui.page_state import Wish
 from unifex.ui.rendering import training_report
@@ -191,7 +191,7 @@ class TrainTab:
     def receive(self, name: str, event: gr.EventData) -> Updates:
         """(gallery name; dropped files) -> a job that makes a gallery of them. Raises ``UnifexError``."""
         staged, folder = self.gallery_tab.jobs.stage(event)
-        job = self.gallery_tab.jobs.start(staged, name.strip() or name_for(folder))
+        job = self.gallery_tab.jobs.start(staged, name.strip() or free_name(self.context.library, folder))
         return {self.upload_name: "", self.awaited: job.id}
 
     def show_data(
