@@ -32,6 +32,7 @@ _OF_FILES = frozenset(
     ".xml .yaml .yml .xlsx .sqlite .pkl .h5 .jpg .jpeg .png .webp .gif .tif .tiff .bmp".split()
 )
 _LEAVES = re.compile(r"^[/\\]|^[A-Za-z]:([/\\]|\Z)|(^|[/\\])\.\.([/\\]|\Z)")
+_STREAMS = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/(self|\d+)/fd/\d+")
 UNFINISHED = r"\.\d+-\d+\.tmp"  # ends the name of a file while it is being written
 HALF = ".half-by-unifex"  # says what a folder is called that is half made or half deleted, wherever a copy of it lies
 LEFT_SECONDS = 86400  # what was begun so long ago is of a process that was killed
@@ -77,7 +78,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def is_stream(path: Path) -> bool:
     """Whether a path is no file to replace: a pipe, or ``/dev/stdout``, whatever that leads to."""
-    return path.exists() and (not path.is_file() or path.parts[:2] in ((os.sep, "dev"), (os.sep, "proc")))
+    return path.exists() and (not path.is_file() or bool(_STREAMS.fullmatch(str(path))))
 
 
 def _beside(path: Path) -> Path:
