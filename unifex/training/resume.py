@@ -114,10 +114,10 @@ def _delete_ended(models: Path, name: str, gallery_id: str) -> None:
             delete_checkpoint(models, job.name)
 
 
-def delete_checkpoints_of(models: Path, gallery_id: str) -> None:
-    """The gallery with this id is no more: nothing goes on with it."""
+def delete_checkpoints_of(models: Path, gallery: str, gallery_id: str) -> None:
+    """The gallery of this name and id, which a copy of it has, too, is no more: nothing goes on with it."""
     for job in _left(models):
-        if gallery_id and job.gallery_id == gallery_id:
+        if job.gallery == gallery and job.gallery_id in ("", gallery_id):
             delete_checkpoint(models, job.name)
 
 

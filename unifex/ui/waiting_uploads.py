@@ -41,7 +41,7 @@ class WaitingUploads:
         id = self.library.ask(name, lambda gallery: gallery.config.id)
         elsewhere = self.library.delete(name)
         if not elsewhere and isinstance(id, str):
-            delete_checkpoints_of(self.library.models, id)
+            delete_checkpoints_of(self.library.models, name, id)
         if not (elsewhere or isinstance(waited, Broken)):
             for spec in set(waited).difference(self._awaited()):
                 uploads.discard(self.library.folder, spec)
