@@ -120,7 +120,7 @@ class Visitor:
     def confirm(self, element: str, *data: Any) -> list[Any]:
         """Press what asks first, and then Yes, with these fields; what that gave."""
         self.fire(f"{element}-ask", "click", *data)
-        return self.fire(element, "click", None, *data)  # the server knows what it asked about
+        return self.fire(element, "click", None, None, *data)  # the server knows what it asked, and about what
 
     def start(self, spec: str, name: str) -> str:
         """Press Start, for a path or for what was dropped; why not, or the report."""
